@@ -1,0 +1,1 @@
+"""The actors that accept, serialise and commit booking attempts."""

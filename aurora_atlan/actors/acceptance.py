@@ -1,0 +1,148 @@
+"""Accepting a booking attempt: from the wish to the receipt, in the caller's thread."""
+
+from __future__ import annotations
+
+import math
+import time
+from uuid import UUID
+
+from aurora_atlan.actors.cell import CellState
+from aurora_atlan.actors.cells import Cells
+from aurora_atlan.actors.errors import (
+    EventQuarantinedError,
+    IdempotencyConflictError,
+    QueueFullError,
+    TooManyInFlightError,
+    UnavailableError,
+    UnknownEventError,
+)
+from aurora_atlan.actors.messages import AcceptJob, BookTickets, Receipt, Refused, Reply
+from aurora_atlan.actors.supervised import tell
+from aurora_atlan.actors.switchboard import Switchboard
+from aurora_atlan.persistence.bookings import BookingStore
+from aurora_atlan.persistence.errors import StoreError
+from aurora_atlan.persistence.job_ids import keyed_job_id, random_job_id
+from aurora_atlan.persistence.jobs import (
+    Conflict,
+    Enqueued,
+    Enqueueing,
+    JobStore,
+    QueueFull,
+    Unseeded,
+    UserCrowded,
+)
+from aurora_atlan.persistence.records import NewJob
+
+# A journal that dies is noticed within this time by those who wait for it.
+_LOOK_UP_S = 0.1
+
+_OUT_OF_REACH = "the booking queue is out of reach; try again"
+
+
+class Acceptance:
+    """Puts attempts into the queue through the journal."""
+
+    def __init__(
+        self,
+        switchboard: Switchboard,
+        cells: Cells,
+        jobs: JobStore,
+        bookings: BookingStore,
+        timeout_s: float,
+    ) -> None:
+        self._switchboard = switchboard
+        self._cells = cells
+        self._jobs = jobs
+        self._bookings = bookings
+        self._timeout_s = timeout_s
+
+    def accept(self, attempt: BookTickets, installation_key: bytes | None, durability: str) -> Receipt:
+        """Queue the attempt; see ``Supervisor.submit`` for what it raises."""
+        deadline = time.monotonic() + self._timeout_s
+        self._refuse_quarantined(attempt.event_id)
+        job = NewJob(
+            self._job_id(attempt, installation_key),
+            attempt.event_id,
+            attempt.user_id,
+            attempt.quantity,
+            attempt.request_id,
+        )
+        answer = self._ask_journal(job, deadline)
+        if isinstance(answer, Unseeded):
+            self._seed(attempt.event_id)
+            answer = self._ask_journal(job, deadline)
+        match answer:
+            case Enqueued():
+                return _receipt(answer, durability)
+            case QueueFull():
+                raise QueueFullError("too many bookings wait for this event; try again in a moment")
+            case UserCrowded():
+                raise TooManyInFlightError("you have too many bookings waiting for this event; wait for an answer")
+            case Conflict():
+                raise IdempotencyConflictError("this Idempotency-Key was used for a different request")
+            case Unseeded():
+                raise UnavailableError(_OUT_OF_REACH)
+
+    def _refuse_quarantined(self, event_id: int) -> None:
+        cell = self._cells.get(event_id)
+        if cell is not None and cell.state is CellState.QUARANTINED:
+            retry_after_s = max(1.0, cell.retry_after_s(time.monotonic()))
+            raise EventQuarantinedError(
+                "bookings of this event are held back after repeated failures; try again later",
+                math.ceil(retry_after_s),
+            )
+
+    def _job_id(self, attempt: BookTickets, installation_key: bytes | None) -> UUID:
+        if attempt.idempotency_key is None:
+            return random_job_id(attempt.event_id)
+        if installation_key is None:
+            raise UnavailableError("the database has not been reached yet; try again")
+        return keyed_job_id(installation_key, attempt.event_id, attempt.user_id, attempt.idempotency_key)
+
+    def _ask_journal(self, job: NewJob, deadline: float) -> Enqueueing:
+        if self._switchboard.redis.is_open:
+            raise UnavailableError(_OUT_OF_REACH)
+        reply = Reply()
+        journal = self._switchboard.journal
+        if not tell(journal, AcceptJob(job, reply)):
+            raise UnavailableError("the booking queue is restarting; try again")
+        answer = None
+        while answer is None:
+            left_s = deadline - time.monotonic()
+            if left_s <= 0 or self._switchboard.journal is not journal:
+                raise UnavailableError("the booking queue did not answer in time", job_id=job.job_id)
+            answer = reply.wait(min(left_s, _LOOK_UP_S))
+        if isinstance(answer, Refused):
+            raise UnavailableError(answer.message, job_id=job.job_id if answer.attempted else None)
+        return answer
+
+    def _seed(self, event_id: int) -> None:
+        # In the caller's thread, not the journal's: a database that does not answer holds up nobody else.
+        try:
+            last_number = self._bookings.last_queue_number(event_id)
+        except StoreError as error:
+            raise UnavailableError("the event cannot be looked up now; try again") from error
+        if last_number is None:
+            raise UnknownEventError("there is no such event")
+        cell = self._cells.get(event_id)
+        highest = max(last_number, cell.highest_number if cell is not None else 0)
+        try:
+            self._jobs.seed(event_id, highest_number=highest, last_decided=last_number)
+        except StoreError as error:
+            raise UnavailableError(_OUT_OF_REACH) from error
+
+
+def _receipt(enqueued: Enqueued, durability: str) -> Receipt:
+    job = enqueued.job
+    decided = enqueued.known and job.queue_number <= enqueued.last_decided
+    position = 0 if decided else max(1, job.queue_number - enqueued.last_decided)
+    return Receipt(
+        job_id=job.job_id,
+        event_id=job.event_id,
+        queue_number=job.queue_number,
+        queue_position=position,
+        estimated_wait_s=position * enqueued.pace_s,
+        accepted_at=job.accepted_at,
+        replayed=enqueued.known,
+        durability=durability,
+    )

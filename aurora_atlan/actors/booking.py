@@ -1,0 +1,282 @@
+"""The booking actor: one per event, serialises its booking attempts in memory, one batch in flight.
+
+The stream in Redis is the order. A job comes straight from its message only when its queue number is
+the next one expected; in every other case (a gap, a restart, a job another process accepted) the stream
+is read. One rule covers live traffic and recovery alike.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
+from uuid import UUID
+
+from aurora_atlan.actors.cell import EventCell
+from aurora_atlan.actors.messages import (
+    Batch,
+    BatchDecided,
+    BatchFailed,
+    BatchFenced,
+    BatchForeign,
+    BatchPaused,
+    CommitterReplaced,
+    Drain,
+    Flush,
+    HandIn,
+    JobAccepted,
+    Passivate,
+    ReleaseLease,
+    Rescan,
+)
+from aurora_atlan.actors.supervised import SupervisedActor, tell
+from aurora_atlan.actors.switchboard import Switchboard
+from aurora_atlan.persistence.errors import StoreError
+from aurora_atlan.persistence.jobs import JobStore
+from aurora_atlan.persistence.records import Job
+
+# A job that fails this often alone is answered "poison".
+_SOLO_TRIES = 3
+
+_READ_AGAIN_S = 0.25
+
+# Of this process: an answer for a batch that an actor no longer waits for is ignored.
+_batch_ids = itertools.count(1)
+
+_FLUSH = Flush()
+
+
+class BookingActor(SupervisedActor):
+    """A disposable incarnation of one event: it inherits nothing and reads the truth when it starts."""
+
+    def __init__(
+        self,
+        cell: EventCell,
+        generation: int,
+        switchboard: Switchboard,
+        jobs: JobStore,
+        batch_max: int,
+        on_death: Callable[[EventCell, int, BaseException | None], None],
+    ) -> None:
+        super().__init__()
+        self._cell = cell
+        self._generation = generation
+        self._switchboard = switchboard
+        self._jobs = jobs
+        self._batch_max = batch_max
+        self._on_death = on_death
+
+        self._pending: deque[Job] = deque()
+        # Groups of a batch that failed, in order, handed in before anything pending.
+        self._suspects: deque[Sequence[Job]] = deque()
+        self._solo_failures: dict[UUID, int] = {}
+        self._in_flight: Batch | None = None
+        self._epoch: int | None = None
+        # Everything up to this queue number has been taken from the stream.
+        self._cursor = 0
+        # The number of the next job, if nothing was missed.
+        self._expected = 0
+        # The stream holds, or may hold, jobs that are not in memory.
+        self._behind = True
+        self._paused = False
+        self._draining = False
+        self._flush_told = False
+        # Jobs told to this incarnation, for passivation.
+        self._handled = 0
+
+    def handle(self, message: Any) -> None:
+        """Handle one message; the way of a job leads from the first case to the third."""
+        match message:
+            case JobAccepted(job):
+                self._take(job)
+            case Flush():
+                self._flush_told = False
+                self._hand_in_next()
+            case BatchDecided():
+                self._decided(message)
+            case Rescan():
+                self._rescan()
+            case BatchFailed():
+                self._bisect(message)
+            case BatchFenced(batch_id):
+                self._fenced(batch_id)
+            case BatchPaused(batch_id):
+                if self._clear_in_flight(batch_id):
+                    self._forget()
+                    self._paused = True
+                    self._note_progress()
+            case BatchForeign(batch_id, lease_s):
+                if self._clear_in_flight(batch_id):
+                    self._cell.foreign(self._generation, time.monotonic() + lease_s)
+                    self.stop()
+            case CommitterReplaced():
+                if self._in_flight is not None:
+                    tell(self._switchboard.committer, HandIn(self._in_flight))
+            case Passivate():
+                self._passivate()
+            case Drain():
+                self._draining = True
+                self._stop_if_drained()
+            case _:
+                self.ignore(message)
+
+    def died(self, error: BaseException | None) -> None:
+        """Report the crash; the successor finds every undecided job in the stream."""
+        self._on_death(self._cell, self._generation, error)
+
+    def _take(self, job: Job) -> None:
+        self._handled += 1
+        if self._behind:
+            return
+        if job.queue_number == self._expected and len(self._pending) < 2 * self._batch_max:
+            self._pending.append(job)
+            self._cursor = job.queue_number
+            self._expected = job.queue_number + 1
+        elif job.queue_number >= self._expected:
+            self._behind = True
+        elif job.job_id not in self._held_ids():
+            # A number given twice: Redis went back. Or old news, of a job decided meanwhile; then the
+            # stream says so.
+            self._cursor = 0
+            self._behind = True
+        self._flush_soon()
+
+    def _flush_soon(self) -> None:
+        # Behind whatever has arrived: the flush hands all of it in together.
+        self._cell.busy = True
+        if not self._flush_told and self._in_flight is None:
+            self._flush_told = True
+            self.actor_ref.tell(_FLUSH)
+
+    def _hand_in_next(self) -> None:
+        if self._in_flight is not None or self._paused or self._draining:
+            return
+        if self._behind and not self._suspects and len(self._pending) < self._batch_max:
+            try:
+                self._catch_up()
+            except StoreError as error:
+                self._switchboard.redis.open(str(error))
+                self._switchboard.scheduler.after(_READ_AGAIN_S, self.actor_ref, _FLUSH)
+                return
+        jobs = self._next_jobs()
+        if jobs:
+            self._hand_in(jobs)
+        self._note_progress()
+
+    def _hand_in(self, jobs: Sequence[Job]) -> None:
+        failures = [self._solo_failures.get(job.job_id, 0) for job in jobs] if self._solo_failures else [0]
+        self._in_flight = Batch(
+            batch_id=next(_batch_ids),
+            event_id=self._cell.event_id,
+            epoch=self._epoch,
+            jobs=jobs,
+            poisoned=frozenset(
+                job_id for job_id, count in self._solo_failures.items() if count >= _SOLO_TRIES
+            ),
+            attempts=1 + max(failures),
+            handed_in_at=time.monotonic(),
+            sender=self.actor_ref,
+        )
+        tell(self._switchboard.committer, HandIn(self._in_flight))
+
+    def _decided(self, decided: BatchDecided) -> None:
+        if not self._clear_in_flight(decided.batch_id):
+            return
+        self._epoch = decided.epoch
+        self._cell.seen(decided.last_queue_number)
+        self._cell.committed(self._generation, time.monotonic())
+        if not self._suspects:
+            self._solo_failures.clear()
+        self._note_progress()
+        self._flush_soon()
+        self._stop_if_drained()
+
+    def _fenced(self, batch_id: int) -> None:
+        batch = self._in_flight
+        if batch is not None and self._clear_in_flight(batch_id):
+            # What the other owner has decided meanwhile, the ledger will say.
+            self._pending.extendleft(reversed(batch.jobs))
+            self._epoch = None
+            self._rescan()
+
+    def _catch_up(self) -> None:
+        room = 2 * self._batch_max - len(self._pending)
+        read = self._jobs.read_pending(
+            self._cell.event_id,
+            after=self._cursor,
+            count=room,
+            highest_number=self._cell.highest_number,
+        )
+        # Only a reading from the start can meet jobs that are in memory already.
+        held = self._held_ids() if self._cursor == 0 else frozenset()
+        self._pending.extend(job for job in read.jobs if job.job_id not in held)
+        if read.jobs:
+            self._cursor = read.jobs[-1].queue_number
+            self._cell.seen(self._cursor)
+        self._behind = len(read.jobs) == room
+        self._expected = max(self._cursor + 1, read.next_number)
+
+    def _next_jobs(self) -> Sequence[Job]:
+        if self._suspects:
+            return self._suspects.popleft()
+        count = min(self._batch_max, len(self._pending))
+        return tuple(self._pending.popleft() for _ in range(count))
+
+    def _bisect(self, failed: BatchFailed) -> None:
+        batch = self._in_flight
+        if batch is None or not self._clear_in_flight(failed.batch_id):
+            return
+        if len(batch.jobs) == 1:
+            job_id = batch.jobs[0].job_id
+            self._solo_failures[job_id] = self._solo_failures.get(job_id, 0) + 1
+            self._suspects.appendleft(batch.jobs)
+        else:
+            middle = len(batch.jobs) // 2
+            self._suspects.extendleft((batch.jobs[middle:], batch.jobs[:middle]))
+        self._flush_soon()
+
+    def _rescan(self) -> None:
+        # What is in memory stays: it was accepted earlier, even if Redis has lost it since.
+        self._cursor = 0
+        self._behind = True
+        self._paused = False
+        self._flush_soon()
+
+    def _forget(self) -> None:
+        self._pending.clear()
+        self._suspects.clear()
+        self._cursor = 0
+        self._behind = True
+
+    def _clear_in_flight(self, batch_id: int) -> bool:
+        if self._in_flight is None or self._in_flight.batch_id != batch_id:
+            return False
+        self._in_flight = None
+        return True
+
+    def _held_ids(self) -> frozenset[UUID]:
+        in_flight = self._in_flight.jobs if self._in_flight is not None else ()
+        return frozenset(job.job_id for job in itertools.chain(in_flight, *self._suspects, self._pending))
+
+    def _note_progress(self) -> None:
+        self._cell.busy = bool(self._in_flight or self._pending or self._suspects)
+        self._cell.last_progress = time.monotonic()
+
+    def _passivate(self) -> None:
+        idle = not (self._in_flight or self._pending or self._suspects or self._flush_told)
+        if self._cell.passivate(self._generation, self._handled, idle=idle):
+            self._release_lease()
+            self.stop()
+
+    def _stop_if_drained(self) -> None:
+        if self._draining and self._in_flight is None:
+            self._release_lease()
+            self._cell.stopped(self._generation)
+            self.stop()
+
+    def _release_lease(self) -> None:
+        if self._epoch is not None:
+            tell(self._switchboard.committer, ReleaseLease(self._cell.event_id, self._epoch))
+            self._epoch = None

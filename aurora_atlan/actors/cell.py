@@ -1,0 +1,190 @@
+"""The life of one event in this process: a state machine around its disposable actors.
+
+Times come in as arguments and chance as a function, so that a simulation can drive it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import TYPE_CHECKING
+
+import pykka
+
+if TYPE_CHECKING:
+    from aurora_atlan.actors.booking import BookingActor
+
+
+class CellState(Enum):
+    """Where an event's actor stands."""
+
+    IDLE = auto()
+    STARTING = auto()
+    RUNNING = auto()
+    PASSIVATING = auto()
+    # Crashed; starts again when its time has come.
+    BACKOFF = auto()
+    # Crashed too often; one try now and then.
+    QUARANTINED = auto()
+    # Another process owns the event for a while.
+    FOREIGN = auto()
+
+
+_ALIVE = frozenset({CellState.STARTING, CellState.RUNNING, CellState.PASSIVATING})
+
+
+@dataclass(frozen=True, slots=True)
+class RestartPolicy:
+    """How often an actor may crash since its last committed batch, and how long it pauses in between."""
+
+    crashes_max: int
+    window_s: float
+    backoff_min_s: float
+    backoff_max_s: float
+    quarantine_s: float
+    # Returns a number from 0 to 1.
+    chance: Callable[[], float]
+
+    def backoff_s(self, crashes: int) -> float:
+        """Return how long to wait after so many crashes: doubling, with jitter of a half."""
+        backoff_s = min(self.backoff_max_s, self.backoff_min_s * 2.0 ** (crashes - 1))
+        return backoff_s * (0.5 + 0.5 * self.chance())
+
+
+class EventCell:
+    """One event's state, its generation, and the books that keep passivation from losing a job.
+
+    Every method may be called by any thread. An incarnation proves itself by its generation: what a
+    replaced one says is ignored.
+    """
+
+    def __init__(self, event_id: int, policy: RestartPolicy) -> None:
+        self.event_id = event_id
+        self.state = CellState.IDLE
+        self.generation = 0
+        self.ref: pykka.ActorRef[BookingActor] | None = None
+        # The highest queue number this process has seen for the event; outlives actors and Redis.
+        self.highest_number = 0
+        # Written by the actor, read by the sweep: it has jobs in memory or in flight.
+        self.busy = False
+        self.last_progress = 0.0
+        self._policy = policy
+        self._lock = threading.Lock()
+        self._crashes: deque[float] = deque()
+        self._until = 0.0
+        self._told = 0
+
+    def accepted(self, queue_number: int) -> pykka.ActorRef[BookingActor] | None:
+        """Note an accepted job; return the actor that must be told of it, None when there is none."""
+        with self._lock:
+            self.highest_number = max(self.highest_number, queue_number)
+            if self.state in (CellState.RUNNING, CellState.PASSIVATING):
+                # Counted before it is told: a passivation that has not seen it will not go through.
+                self._told += 1
+                return self.ref
+            return None
+
+    def seen(self, queue_number: int) -> None:
+        """Note a queue number met while reading the log."""
+        with self._lock:
+            self.highest_number = max(self.highest_number, queue_number)
+
+    @property
+    def alive(self) -> bool:
+        """True while there is an actor, or one is being started."""
+        return self.state in _ALIVE
+
+    def may_start(self, now: float) -> bool:
+        """Tell whether an actor may be started now."""
+        return not self.alive and now >= self._until
+
+    def begin(self) -> int:
+        """Enter STARTING; return the new incarnation's generation."""
+        with self._lock:
+            self.state = CellState.STARTING
+            self.generation += 1
+            self._told = 0
+            self.busy = True
+            return self.generation
+
+    def started(self, generation: int, ref: pykka.ActorRef[BookingActor], now: float) -> bool:
+        """Enter RUNNING; False when the incarnation has died already."""
+        with self._lock:
+            if generation != self.generation or self.state is not CellState.STARTING:
+                return False
+            self.state = CellState.RUNNING
+            self.ref = ref
+            self.last_progress = now
+            return True
+
+    def ask_to_passivate(self) -> pykka.ActorRef[BookingActor] | None:
+        """Enter PASSIVATING; return the actor to be asked, None when it is not running."""
+        with self._lock:
+            if self.state is not CellState.RUNNING:
+                return None
+            self.state = CellState.PASSIVATING
+            return self.ref
+
+    def passivate(self, generation: int, handled: int, *, idle: bool) -> bool:
+        """Enter IDLE if the actor is idle and has handled every job it was told; otherwise RUNNING again."""
+        with self._lock:
+            if generation != self.generation or self.state is not CellState.PASSIVATING:
+                return False
+            if not idle or handled != self._told:
+                self.state = CellState.RUNNING
+                return False
+            self._leave(CellState.IDLE, 0.0)
+            return True
+
+    def stopped(self, generation: int) -> None:
+        """Enter IDLE because the service stops."""
+        with self._lock:
+            if generation == self.generation:
+                self._leave(CellState.IDLE, 0.0)
+
+    def foreign(self, generation: int, until: float) -> None:
+        """Enter FOREIGN until the other owner's lease ends."""
+        with self._lock:
+            if generation == self.generation:
+                self._leave(CellState.FOREIGN, until)
+
+    def committed(self, generation: int, now: float) -> None:
+        """Note progress: a committed batch clears the crashes before it."""
+        with self._lock:
+            if generation == self.generation:
+                self._crashes.clear()
+                self.last_progress = now
+
+    def crashed(self, generation: int, now: float) -> CellState | None:
+        """Enter BACKOFF or QUARANTINED; None when this incarnation was replaced or left already."""
+        with self._lock:
+            if generation != self.generation or not self.alive:
+                return None
+            self._crashes.append(now)
+            while self._crashes[0] < now - self._policy.window_s:
+                self._crashes.popleft()
+            if len(self._crashes) > self._policy.crashes_max:
+                self._leave(CellState.QUARANTINED, now + self._policy.quarantine_s)
+            else:
+                self._leave(CellState.BACKOFF, now + self._policy.backoff_s(len(self._crashes)))
+            return self.state
+
+    def pardon(self) -> None:
+        """Forget the crashes and let an actor start at once: an operator's resume."""
+        with self._lock:
+            self._crashes.clear()
+            if self.state in (CellState.QUARANTINED, CellState.BACKOFF):
+                self._leave(CellState.IDLE, 0.0)
+
+    def retry_after_s(self, now: float) -> float:
+        """Return the seconds until an actor may start."""
+        return max(0.0, self._until - now)
+
+    def _leave(self, state: CellState, until: float) -> None:
+        self.state = state
+        self.ref = None
+        self.busy = False
+        self._until = until

@@ -1,0 +1,80 @@
+"""All events this process knows, and which of them want an actor."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+from aurora_atlan.actors.cell import EventCell, RestartPolicy
+from aurora_atlan.actors.messages import JobAccepted
+from aurora_atlan.actors.supervised import tell
+from aurora_atlan.persistence.records import Job
+
+
+class Cells:
+    """The directory of events. A cell is made by a job that Redis accepted, never by a mere request."""
+
+    def __init__(self, policy: RestartPolicy, ring: Callable[[], None]) -> None:
+        self._policy = policy
+        self._ring = ring
+        self._lock = threading.Lock()
+        self._cells: dict[int, EventCell] = {}
+        # Insertion order is the order of activation.
+        self._wanting: dict[int, EventCell] = {}
+
+    def get(self, event_id: int) -> EventCell | None:
+        """Return the event's cell, if there is one."""
+        return self._cells.get(event_id)
+
+    def get_or_make(self, event_id: int) -> EventCell:
+        """Return the event's cell, made on first sight."""
+        cell = self._cells.get(event_id)
+        if cell is None:
+            with self._lock:
+                cell = self._cells.setdefault(event_id, EventCell(event_id, self._policy))
+        return cell
+
+    def announce(self, job: Job) -> None:
+        """Tell the event's actor of an accepted job, or ask for an actor to be started."""
+        cell = self.get_or_make(job.event_id)
+        ref = cell.accepted(job.queue_number)
+        if ref is None or not tell(ref, JobAccepted(job)):
+            self.want(cell)
+
+    def want(self, cell: EventCell) -> None:
+        """Ask for an actor for this event."""
+        with self._lock:
+            new = self._wanting.setdefault(cell.event_id, cell) is cell
+        if new:
+            self._ring()
+
+    def startable(self, room: int) -> list[EventCell]:
+        """Take up to ``room`` cells that want an actor and may have one now."""
+        now = time.monotonic()
+        with self._lock:
+            # One that lives already read, or will read, what it is wanted for.
+            for cell in [cell for cell in self._wanting.values() if cell.alive]:
+                del self._wanting[cell.event_id]
+            ready = [cell for cell in self._wanting.values() if cell.may_start(now)][: max(0, room)]
+            for cell in ready:
+                del self._wanting[cell.event_id]
+        return ready
+
+    def wanting(self) -> int:
+        """Return how many events want an actor."""
+        return len(self._wanting)
+
+    def alive(self) -> list[EventCell]:
+        """Return the cells that have an actor."""
+        with self._lock:
+            return [cell for cell in self._cells.values() if cell.alive]
+
+    def count(self) -> int:
+        """Return how many events are known."""
+        return len(self._cells)
+
+    def every(self) -> list[EventCell]:
+        """Return all cells."""
+        with self._lock:
+            return list(self._cells.values())

@@ -1,0 +1,231 @@
+"""The committer: decides the batches of all events that wait, in one transaction, and notes the outcomes.
+
+The patient committer is the same actor in another temper: it takes what the committer left out because
+somebody else held the row, one event at a time, and waits for that row.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from aurora_atlan.actors.commit import (
+    Committing,
+    Decided,
+    Failed,
+    Fenced,
+    Foreign,
+    NoSuchEvent,
+    Paused,
+    RowBusy,
+    Verdict,
+)
+from aurora_atlan.actors.gathering import Gatherer
+from aurora_atlan.actors.messages import (
+    Batch,
+    BatchDecided,
+    BatchFailed,
+    BatchFenced,
+    BatchForeign,
+    BatchPaused,
+    Flush,
+    HandIn,
+    ReleaseLease,
+)
+from aurora_atlan.actors.supervised import tell
+from aurora_atlan.actors.switchboard import Switchboard
+from aurora_atlan.persistence.bookings import BookingStore
+from aurora_atlan.persistence.errors import (
+    DataError,
+    LockNotGrantedError,
+    NoConnectionFreeError,
+    SchemaError,
+    StoreError,
+    StoreUnavailableError,
+    TransientError,
+)
+from aurora_atlan.persistence.jobs import Finish, FinishedJob, JobStore
+from aurora_atlan.persistence.records import Kind, Outcome, Reason
+
+_BACKOFF_MIN_S = 0.05
+_BACKOFF_MAX_S = 1.0
+
+
+class CommitterActor(Gatherer[HandIn]):
+    """Keeps every batch it is handed until it is committed and finished, or handed back with a verdict.
+
+    A crash loses nothing: the events' actors hand in again.
+    """
+
+    gathers = HandIn
+
+    def __init__(
+        self,
+        switchboard: Switchboard,
+        committing: Committing,
+        bookings: BookingStore,
+        jobs: JobStore,
+        on_death: Callable[[BaseException | None], None],
+        *,
+        patient: bool,
+    ) -> None:
+        super().__init__()
+        self._switchboard = switchboard
+        self._committing = committing
+        self._bookings = bookings
+        self._jobs = jobs
+        self._on_death = on_death
+        self._patient = patient
+        # Batches whose transaction must be tried again.
+        self._held: list[Batch] = []
+        # Committed, but not yet noted in Redis: their events take no new batch.
+        self._unfinished: list[Decided] = []
+        self._leases: list[tuple[int, int]] = []
+        self._failures = 0
+
+    def handle(self, message: Any) -> None:
+        """Gather batches; keep leases to be released until the next round trip."""
+        if isinstance(message, ReleaseLease):
+            self._leases.append((message.event_id, message.epoch))
+            self.flush_soon()
+        else:
+            super().handle(message)
+
+    def died(self, error: BaseException | None) -> None:
+        """Report the crash."""
+        self._on_death(error)
+
+    def round_trip(self, gathered: Sequence[HandIn]) -> None:
+        """Decide what waits, note the outcomes, tell the events' actors."""
+        batches, self._held = [*self._held, *(message.batch for message in gathered)], []
+        if self._patient:
+            for batch in batches:
+                self._commit([batch])
+        elif batches:
+            # At most one of each event in a transaction; the same batch handed in twice counts once.
+            first = {batch.event_id: batch for batch in reversed(batches)}
+            self._held = [batch for batch in batches if batch.batch_id != first[batch.event_id].batch_id]
+            self._announce(list(first.values()))
+            self._commit(list(first.values()))
+        self._finish()
+        self._release_leases()
+        if self._held and not self._failures:
+            self.flush_soon()
+
+    def _commit(self, batches: Sequence[Batch]) -> None:
+        try:
+            verdicts = self._committing.commit(batches, patient=self._patient)
+        except StoreUnavailableError as error:
+            self._switchboard.postgres.open(str(error))
+            self._try_again(batches)
+        except (NoConnectionFreeError, SchemaError):
+            self._try_again(batches)
+        except (DataError, TransientError) as error:
+            # Of one event's making: each by itself, so that it harms no other.
+            if len(batches) > 1:
+                for batch in batches:
+                    self._commit([batch])
+            else:
+                self._failed_alone(batches[0], error)
+        else:
+            self._failures = 0
+            self._switchboard.postgres.close()
+            for verdict in verdicts:
+                self._apply(verdict)
+
+    def _failed_alone(self, batch: Batch, error: StoreError) -> None:
+        if isinstance(error, DataError):
+            tell(batch.sender, BatchFailed(batch.batch_id, str(error)))
+        elif self._patient and isinstance(error, LockNotGrantedError):
+            # It has waited its turn; now the others'.
+            self._held.append(batch)
+        elif self._patient:
+            self._try_again([batch])
+        else:
+            tell(self._switchboard.patient, HandIn(batch))
+
+    def _try_again(self, batches: Sequence[Batch]) -> None:
+        self._held = [*batches, *self._held]
+        delay_s = min(_BACKOFF_MAX_S, _BACKOFF_MIN_S * 2**self._failures)
+        self._failures += 1
+        self._switchboard.scheduler.after(delay_s, self.actor_ref, Flush())
+
+    def _apply(self, verdict: Verdict) -> None:
+        batch = verdict.batch
+        match verdict:
+            case Decided():
+                self._unfinished.append(verdict)
+            case NoSuchEvent():
+                self._unfinished.append(_gone(batch))
+            case RowBusy():
+                tell(self._switchboard.patient, HandIn(batch))
+            case Paused():
+                tell(batch.sender, BatchPaused(batch.batch_id))
+            case Fenced():
+                tell(batch.sender, BatchFenced(batch.batch_id))
+            case Foreign(_, lease_s):
+                tell(batch.sender, BatchForeign(batch.batch_id, lease_s))
+            case Failed(_, error):
+                tell(batch.sender, BatchFailed(batch.batch_id, error))
+
+    def _finish(self) -> None:
+        # Repeated until it succeeds: the probe that closes the breaker also tells us to flush.
+        if not self._unfinished or self._switchboard.redis.is_open:
+            return
+        now = time.monotonic()
+        try:
+            self._jobs.finish([_finish(decided, now) for decided in self._unfinished])
+        except StoreError as error:
+            self._switchboard.redis.open(str(error))
+            return
+        finished, self._unfinished = self._unfinished, []
+        for decided in finished:
+            answer = BatchDecided(decided.batch.batch_id, decided.epoch, decided.last_queue_number)
+            tell(decided.batch.sender, answer)
+
+    def _announce(self, batches: Sequence[Batch]) -> None:
+        # For display alone ("processing"), so it never delays a decision for long.
+        if not self._switchboard.redis.is_open:
+            try:
+                self._jobs.announce([(batch.event_id, batch.jobs[-1].queue_number) for batch in batches])
+            except StoreError as error:
+                self._switchboard.redis.open(str(error))
+
+    def _release_leases(self) -> None:
+        leases, self._leases = self._leases, []
+        if leases:
+            try:
+                self._bookings.release_leases(leases)
+            except StoreError:
+                # They end by themselves.
+                return
+
+
+def _gone(batch: Batch) -> Decided:
+    now = datetime.now(UTC)
+    outcomes = [
+        Outcome(
+            job_id=job.job_id,
+            kind=Kind.REJECTED,
+            reason=Reason.EVENT_GONE,
+            booking_id=None,
+            decided_at=now,
+        )
+        for job in batch.jobs
+    ]
+    return Decided(batch, batch.epoch or 0, batch.jobs[-1].queue_number, outcomes)
+
+
+def _finish(decided: Decided, now: float) -> Finish:
+    batch = decided.batch
+    return Finish(
+        batch.event_id,
+        [
+            FinishedJob(job, outcome, batch.attempts)
+            for job, outcome in zip(batch.jobs, decided.outcomes, strict=True)
+        ],
+        decided.last_queue_number,
+        (now - batch.handed_in_at) / len(batch.jobs),
+    )

@@ -1,0 +1,172 @@
+"""The gate: every change to a sale that is not a booking, under the same row lock as bookings.
+
+It runs in the caller's thread and in any process: the row's lock orders it among the decisions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from typing import TypeVar
+from uuid import UUID
+
+from aurora_atlan.actors.errors import (
+    AlreadyDecidedError,
+    CapacityBelowSoldError,
+    UnavailableError,
+    UnknownBookingError,
+    UnknownEventError,
+    UnknownJobError,
+)
+from aurora_atlan.persistence.bookings import BookingStore
+from aurora_atlan.persistence.errors import StoreError, TransientError
+from aurora_atlan.persistence.inventory import Change, Draft, UnitOfWork
+from aurora_atlan.persistence.jobs import Finish, FinishedJob, JobStore
+from aurora_atlan.persistence.records import Booking, Inventory, Job, Kind, Outcome, Reason
+
+T = TypeVar("T")
+
+# A lock that is not granted in its second is asked for so often in all.
+_TRIES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class CapacityChanged:
+    """An event's numbers after its capacity was set."""
+
+    event_id: int
+    capacity: int
+    sold: int
+
+
+class Gate:
+    """Cancel, withdraw, set the capacity, pause and resume."""
+
+    def __init__(self, bookings: BookingStore, jobs: JobStore) -> None:
+        self._bookings = bookings
+        self._jobs = jobs
+
+    def cancel(self, booking_id: int, user_id: int | None) -> Booking:
+        """Cancel a booking and free its seats, exactly once; repeating it returns the same booking.
+
+        With ``user_id`` only this user's booking is found. Raises UnknownBookingError, UnavailableError.
+        """
+        found = self._retried(lambda: self._bookings.get(booking_id, user_id))
+        if found is None:
+            raise UnknownBookingError("there is no such booking")
+        return self._retried(lambda: self._cancel(found))
+
+    def withdraw(self, job_id: UUID, user_id: int | None) -> None:
+        """Take a job that waits out of the queue: its answer is ``cancelled``.
+
+        With ``user_id`` only this user's job is found. Raises UnknownJobError, AlreadyDecidedError,
+        UnavailableError.
+        """
+        queued = self._retried(lambda: self._jobs.status(job_id))
+        if queued is None:
+            recorded = self._retried(lambda: self._bookings.recorded(job_id))
+            if recorded is None or user_id not in (None, recorded.user_id):
+                raise UnknownJobError("there is no such job")
+            raise AlreadyDecidedError(f"the job is decided: {recorded.outcome.reason or 'completed'}")
+        if user_id not in (None, queued.job.user_id):
+            raise UnknownJobError("there is no such job")
+        outcome = self._retried(lambda: self._withdraw(queued.job))
+        # It moves neither end of the queue: those ahead of it are still ahead of those behind it.
+        finish = Finish(queued.job.event_id, [FinishedJob(queued.job, outcome, 0)], 0, 0.0)
+        self._retried(lambda: self._jobs.finish([finish]))
+
+    def set_capacity(self, event_id: int, capacity: int) -> CapacityChanged:
+        """Set how many tickets the event has. Raises CapacityBelowSoldError, UnknownEventError, UnavailableError."""
+        return self._retried(lambda: self._set_capacity(event_id, capacity))
+
+    def pause(self, event_id: int | None, *, paused: bool) -> None:
+        """Pause or resume one event, or all: nothing is decided between a pause's return and the resume.
+
+        Raises UnknownEventError, UnavailableError.
+        """
+
+        def write() -> bool:
+            with self._bookings.unit_of_work() as work:
+                return work.pause(event_id, paused=paused)
+
+        if not self._retried(write):
+            raise UnknownEventError("there is no such event")
+
+    def _cancel(self, booking: Booking) -> Booking:
+        with self._bookings.unit_of_work() as work:
+            inventory = _locked(work, booking.event_id)
+            at, _ = work.clock_and_booking_ids(0)
+            if work.cancel_booking(booking.id, at):
+                sold = inventory.sold - booking.quantity
+                entry = Draft(
+                    Kind.CANCELLED,
+                    sold,
+                    inventory.capacity,
+                    booking_id=booking.id,
+                    user_id=booking.user_id,
+                    quantity=booking.quantity,
+                    reason=Reason.CANCELLED,
+                )
+                work.record([Change(replace(inventory, sold=sold), [entry])], at)
+        cancelled = self._bookings.get(booking.id)
+        assert cancelled is not None
+        return cancelled
+
+    def _withdraw(self, job: Job) -> Outcome:
+        with self._bookings.unit_of_work() as work:
+            inventory = _locked(work, job.event_id)
+            known = work.outcomes([job.job_id]).get(job.job_id)
+            if known is not None and known.kind is not Kind.CANCELLED:
+                raise AlreadyDecidedError(f"the job is decided: {known.reason or 'completed'}")
+            if known is not None:
+                return known
+            at, _ = work.clock_and_booking_ids(0)
+            entry = Draft(
+                Kind.CANCELLED,
+                inventory.sold,
+                inventory.capacity,
+                job_id=job.job_id,
+                user_id=job.user_id,
+                quantity=job.quantity,
+                reason=Reason.CANCELLED,
+                queue_number=job.queue_number,
+                accepted_at=job.accepted_at,
+            )
+            work.record([Change(inventory, [entry])], at)
+        return Outcome(
+            job_id=job.job_id, kind=Kind.CANCELLED, reason=Reason.CANCELLED, booking_id=None, decided_at=at
+        )
+
+    def _set_capacity(self, event_id: int, capacity: int) -> CapacityChanged:
+        with self._bookings.unit_of_work() as work:
+            inventory = _locked(work, event_id)
+            if inventory.gone:
+                raise UnknownEventError("there is no such event")
+            if capacity < inventory.sold:
+                raise CapacityBelowSoldError(
+                    f"{inventory.sold} tickets are sold: the capacity cannot be lower", inventory.sold
+                )
+            if capacity != inventory.capacity:
+                at, _ = work.clock_and_booking_ids(0)
+                entry = Draft(Kind.CAPACITY_CHANGED, inventory.sold, capacity)
+                work.record([Change(replace(inventory, capacity=capacity), [entry])], at)
+            return CapacityChanged(event_id, capacity, inventory.sold)
+
+    def _retried(self, step: Callable[[], T]) -> T:
+        for _ in range(_TRIES - 1):
+            try:
+                return step()
+            except TransientError:
+                continue
+        try:
+            return step()
+        except StoreError as error:
+            raise UnavailableError("the sale is busy or a store is out of reach; try again") from error
+
+
+def _locked(work: UnitOfWork, event_id: int) -> Inventory:
+    row = work.lock(event_id)
+    if row is None:
+        raise UnknownEventError("there is no such event")
+    return row.inventory

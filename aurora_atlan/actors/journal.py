@@ -1,0 +1,78 @@
+"""The journal: puts accepted jobs into their events' queues, all that wait in one round trip to Redis."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from aurora_atlan.actors.gathering import Gatherer
+from aurora_atlan.actors.messages import AcceptJob, Refused
+from aurora_atlan.actors.switchboard import Switchboard
+from aurora_atlan.persistence.errors import StoreError, StoreTimeoutError, StoreUnavailableError
+from aurora_atlan.persistence.jobs import Enqueued, Enqueueing, JobStore
+from aurora_atlan.persistence.records import Job
+
+
+class JournalActor(Gatherer[AcceptJob]):
+    """Accepts jobs, tells each event's actor of its own in the order of the log, and answers the callers.
+
+    ``announce`` is called for every newly accepted job. When this actor crashes, callers that wait are
+    refused at once; what Redis has accepted by then, the sweep finds.
+    """
+
+    gathers = AcceptJob
+
+    def __init__(
+        self,
+        switchboard: Switchboard,
+        jobs: JobStore,
+        announce: Callable[[Job], None],
+        on_death: Callable[[BaseException | None], None],
+    ) -> None:
+        super().__init__()
+        self._switchboard = switchboard
+        self._jobs = jobs
+        self._announce = announce
+        self._on_death = on_death
+
+    def round_trip(self, gathered: Sequence[AcceptJob]) -> None:
+        """Enqueue the gathered jobs and answer each caller."""
+        if not gathered:
+            return
+        breaker = self._switchboard.redis
+        if breaker.is_open:
+            _refuse(gathered, Refused("the booking queue is out of reach", attempted=False))
+            return
+        try:
+            answers = self._enqueue(gathered)
+        except StoreError as error:
+            # A timeout is never repeated: it may have been done, and everybody behind would wait as long.
+            breaker.open(str(error))
+            _refuse(gathered, Refused("the booking queue did not answer", attempted=True))
+            return
+        except BaseException:
+            _refuse(gathered, Refused("the journal crashed", attempted=True))
+            raise
+        for message, answer in zip(gathered, answers, strict=True):
+            if isinstance(answer, Enqueued) and not answer.known:
+                self._announce(answer.job)
+            message.reply.set(answer)
+
+    def died(self, error: BaseException | None) -> None:
+        """Refuse everybody who waits, and report."""
+        _refuse(self.waiting, Refused("the journal crashed", attempted=False))
+        self._on_death(error)
+
+    def _enqueue(self, gathered: Sequence[AcceptJob]) -> list[Enqueueing]:
+        jobs = [message.job for message in gathered]
+        try:
+            return self._jobs.enqueue(jobs)
+        except StoreTimeoutError:
+            raise
+        except StoreUnavailableError:
+            # A connection that broke while idle. The job ids make repeating harmless.
+            return self._jobs.enqueue(jobs)
+
+
+def _refuse(messages: Sequence[AcceptJob], refused: Refused) -> None:
+    for message in messages:
+        message.reply.set(refused)

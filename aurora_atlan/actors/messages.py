@@ -1,0 +1,222 @@
+"""What callers and actors tell each other. All are immutable values."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from aurora_atlan.persistence.jobs import Enqueueing
+from aurora_atlan.persistence.records import Booking, Job, NewJob, Reason
+
+if TYPE_CHECKING:
+    import pykka
+
+    from aurora_atlan.actors.booking import BookingActor
+
+
+@dataclass(frozen=True, slots=True)
+class BookTickets:
+    """A wish to book: all of ``quantity`` tickets (1 to 10) or none."""
+
+    event_id: int
+    user_id: int
+    quantity: int = 1
+    # The same key by the same user for the same event is the same attempt, for ever.
+    idempotency_key: str | None = None
+    request_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """The attempt is in the queue and will get one answer."""
+
+    job_id: UUID
+    event_id: int
+    # Its place in the event's order of acceptance.
+    queue_number: int
+    # How many decisions until this one, at most; 1 is next.
+    queue_position: int
+    estimated_wait_s: float
+    accepted_at: datetime
+    # It was accepted before, under the same Idempotency-Key.
+    replayed: bool
+    # What a crash of Redis leaves of accepted jobs: "always", "everysec", "none" or "unknown".
+    durability: str
+
+
+class JobState(StrEnum):
+    """Where a job stands."""
+
+    QUEUED = "queued"
+    PROCESSING = "processing"
+    COMPLETED = "completed"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobStatus:
+    """Where a job stands, and its answer once it has one."""
+
+    job_id: UUID
+    status: JobState
+    # 0 once it has its answer.
+    queue_position: int
+    reason: Reason | None
+    event_id: int
+    user_id: int
+    quantity: int
+    queue_number: int | None
+    attempts: int
+    accepted_at: datetime | None
+    finished_at: datetime | None
+    booking: Booking | None
+    estimated_wait_s: float
+
+
+class Reply:
+    """A slot for one answer, awaited by one thread.
+
+    A bare lock: a future of pykka costs a queue and a condition per message.
+    """
+
+    __slots__ = ("_answer", "_answered")
+
+    def __init__(self) -> None:
+        self._answered = threading.Lock()
+        self._answered.acquire()
+        self._answer: Enqueueing | Refused | None = None
+
+    def set(self, answer: Enqueueing | Refused) -> None:
+        """Give the answer; only the first counts."""
+        if self._answer is None:
+            self._answer = answer
+            self._answered.release()
+
+    def wait(self, timeout_s: float) -> Enqueueing | Refused | None:
+        """Wait for the answer; None when there is none in time."""
+        if self._answer is None and not self._answered.acquire(timeout=timeout_s):
+            return None
+        return self._answer
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The journal could not do it; ``attempted`` when Redis may have accepted the job all the same."""
+
+    message: str
+    attempted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptJob:
+    """To the journal: put this job into its event's queue."""
+
+    job: NewJob
+    reply: Reply
+
+
+@dataclass(frozen=True, slots=True)
+class Flush:
+    """To oneself: everything that arrived before this has been gathered; go on."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobAccepted:
+    """To an event's actor: this job is in its stream."""
+
+    job: Job
+
+
+@dataclass(frozen=True, slots=True)
+class Rescan:
+    """To an event's actor: read the stream from its start, whatever you think you know."""
+
+
+@dataclass(frozen=True, slots=True)
+class Passivate:
+    """To an event's actor: stop if there is nothing to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """To an event's actor: hand in nothing more, stop once nothing is in flight."""
+
+
+@dataclass(frozen=True, slots=True)
+class CommitterReplaced:
+    """To an event's actor: what the old committer had in hand must be handed in again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Jobs of one event, in order, to be decided in one transaction."""
+
+    batch_id: int
+    event_id: int
+    # The epoch under which this actor owns the event; None: take it over.
+    epoch: int | None
+    jobs: Sequence[Job]
+    poisoned: frozenset[UUID]
+    attempts: int
+    handed_in_at: float
+    sender: pykka.ActorRef[BookingActor] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class HandIn:
+    """To the committer: decide this batch."""
+
+    batch: Batch
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseLease:
+    """To the committer: this process has no more work for the event."""
+
+    event_id: int
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class BatchDecided:
+    """To an event's actor: the batch is committed and its outcomes are noted."""
+
+    batch_id: int
+    epoch: int
+    last_queue_number: int
+
+
+@dataclass(frozen=True, slots=True)
+class BatchFenced:
+    """To an event's actor: somebody else took the event over; whatever you have is stale."""
+
+    batch_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class BatchForeign:
+    """To an event's actor: another process owns the event for so many seconds more."""
+
+    batch_id: int
+    lease_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class BatchPaused:
+    """To an event's actor: the event is paused; nothing was decided."""
+
+    batch_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class BatchFailed:
+    """To an event's actor: the batch's own data cannot be decided or recorded."""
+
+    batch_id: int
+    error: str
+

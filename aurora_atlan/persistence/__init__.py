@@ -1,0 +1,1 @@
+"""PostgreSQL and Redis: the only layer that knows psycopg and redis."""

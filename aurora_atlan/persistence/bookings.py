@@ -1,0 +1,116 @@
+"""Bookings and the recorded outcomes of jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from aurora_atlan.persistence import queries
+from aurora_atlan.persistence.database import Connection, Database
+from aurora_atlan.persistence.events import Event, event_of_row
+from aurora_atlan.persistence.inventory import UnitOfWork
+from aurora_atlan.persistence.records import Booking, Kind, Outcome, Reason
+
+_SQL = queries.load("bookings")
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryEntry:
+    """One of a user's bookings and the event it is for."""
+
+    booking: Booking
+    event: Event
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedJob:
+    """A job's outcome as the ledger has it, for ever."""
+
+    event_id: int
+    user_id: int
+    quantity: int
+    queue_number: int | None
+    accepted_at: datetime | None
+    outcome: Outcome
+    booking: Booking | None
+
+
+class BookingStore:
+    """Bookings in PostgreSQL. Its methods raise :mod:`aurora_atlan.persistence.errors`."""
+
+    def __init__(self, database: Database, owner: int) -> None:
+        self._database = database
+        self._owner = owner
+
+    @contextmanager
+    def unit_of_work(self) -> Iterator[UnitOfWork]:
+        """One transaction over inventory rows; see :mod:`aurora_atlan.persistence.inventory`."""
+        with self._database.transaction() as connection:
+            yield UnitOfWork(connection, self._owner)
+
+    def last_queue_number(self, event_id: int) -> int | None:
+        """Return the highest queue number decided for the event; None when there is no such event."""
+        with self._database.transaction() as connection:
+            row = connection.execute(_SQL["last_queue_number"], {"event_id": event_id}).fetchone()
+        return None if row is None else int(row[0])
+
+    def installation_key(self) -> bytes:
+        """Return the key that all processes over this database share."""
+        with self._database.transaction() as connection:
+            row = connection.execute(_SQL["installation_key"]).fetchone()
+        assert row is not None
+        return bytes(row[0])
+
+    def get(self, booking_id: int, user_id: int | None = None) -> Booking | None:
+        """Return a booking; with ``user_id``, only if it is this user's."""
+        with self._database.transaction() as connection:
+            return booking_in(connection, booking_id, user_id)
+
+    def recorded(self, job_id: UUID) -> RecordedJob | None:
+        """Return what the ledger says of a job; None while it is undecided or unknown."""
+        with self._database.transaction() as connection:
+            row = connection.execute(_SQL["recorded_job"], {"job_id": job_id}).fetchone()
+        return None if row is None else _recorded(job_id, row)
+
+    def history(self, user_id: int, limit: int, before_id: int | None = None) -> list[HistoryEntry]:
+        """Return up to ``limit`` of a user's bookings, newest first, those with an id below ``before_id``."""
+        with self._database.transaction() as connection:
+            parameters = {"user_id": user_id, "limit": limit, "before_id": before_id}
+            rows = connection.execute(_SQL["history"], parameters).fetchall()
+        return [HistoryEntry(Booking(*row[:8]), event_of_row(row[8:])) for row in rows]
+
+    def release_leases(self, leases: Sequence[tuple[int, int]]) -> None:
+        """Give up (event, epoch) pairs, so that another process need not wait for the lease to end."""
+        parameters = {
+            "event_ids": [event_id for event_id, _ in leases],
+            "epochs": [epoch for _, epoch in leases],
+            "owner": self._owner,
+        }
+        with self._database.transaction() as connection:
+            connection.execute(_SQL["release_leases"], parameters)
+
+
+def booking_in(connection: Connection, booking_id: int, user_id: int | None) -> Booking | None:
+    """Read a booking within a transaction; with ``user_id``, only if it is this user's."""
+    row = connection.execute(_SQL["booking"], {"booking_id": booking_id, "user_id": user_id}).fetchone()
+    return None if row is None else Booking(*row)
+
+
+def _recorded(job_id: UUID, row: tuple[Any, ...]) -> RecordedJob:
+    event_id, user_id, quantity, queue_number, accepted_at, kind, reason, at, *booking = row
+    booking_id, status, created_at, cancelled_at = booking
+    outcome = Outcome(
+        job_id=job_id,
+        kind=Kind(kind),
+        reason=None if reason is None else Reason(reason),
+        booking_id=booking_id,
+        decided_at=at,
+    )
+    held = None
+    if booking_id is not None:
+        held = Booking(booking_id, job_id, event_id, user_id, quantity, status, created_at, cancelled_at)
+    return RecordedJob(event_id, user_id, quantity, queue_number, accepted_at, outcome, held)

@@ -1,0 +1,108 @@
+"""What can go wrong below: psycopg's and redis-py's errors, translated once.
+
+Nobody above this layer sees a driver's exception. PostgreSQL's are told apart by SQLSTATE, because
+psycopg's classes do not say who is at fault (a read-only server is an InternalError, a deadlock an
+OperationalError). https://www.postgresql.org/docs/current/errcodes-appendix.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+import psycopg_pool
+import redis
+
+
+class StoreError(Exception):
+    """A store refused or failed; the subclasses say whose fault it is."""
+
+
+class TransientError(StoreError):
+    """The same work may succeed later: a deadlock, a lock not granted in time, a full pool."""
+
+
+class NoConnectionFreeError(TransientError):
+    """Every connection of the pool is in use, or is still being made: back-pressure, not yet an outage."""
+
+
+class LockNotGrantedError(TransientError):
+    """Somebody else held the row for longer than the lock timeout."""
+
+
+class StoreUnavailableError(TransientError):
+    """The store cannot be reached or cannot serve: connection lost, shutting down, read-only, disk full."""
+
+
+class StoreTimeoutError(StoreUnavailableError):
+    """The store did not answer in time; what was asked may have been done all the same."""
+
+
+class DataError(StoreError):
+    """The data of this very request was refused (SQLSTATE classes 22 and 23)."""
+
+    def __init__(self, message: str, constraint: str | None = None) -> None:
+        super().__init__(message)
+        self.constraint = constraint
+
+
+class SchemaError(StoreError):
+    """The database's schema is not the one this version needs; run ``aurora-atlan migrate``."""
+
+
+_UNAVAILABLE_CLASSES = ("08", "53", "57P", "58")
+_UNAVAILABLE_STATES = frozenset({"25006", "25P03", "25P04"})
+_TRANSIENT_STATES = frozenset({"40001", "40P01", "57014"})
+
+
+def from_postgres(error: psycopg.Error) -> StoreError:
+    """Translate an error of psycopg by its SQLSTATE."""
+    state = error.sqlstate
+    text = str(error).strip()
+    if isinstance(error, psycopg_pool.PoolTimeout | psycopg_pool.TooManyRequests):
+        return NoConnectionFreeError(text)
+    if state is None:
+        # Without a state it never reached the server or never came back, unless the value itself
+        # could not be sent (a NUL in a text).
+        return DataError(text) if isinstance(error, psycopg.DataError) else StoreUnavailableError(text)
+    if state == "55P03":
+        return LockNotGrantedError(text)
+    if state in _TRANSIENT_STATES:
+        return TransientError(text)
+    if state.startswith(_UNAVAILABLE_CLASSES) or state in _UNAVAILABLE_STATES:
+        return StoreUnavailableError(text)
+    if state[:2] in ("22", "23"):
+        return DataError(text, error.diag.constraint_name)
+    if state[:2] in ("42", "26", "3F"):
+        return SchemaError(text)
+    return StoreError(text)
+
+
+def from_redis(error: redis.RedisError) -> StoreError:
+    """Translate an error of redis-py."""
+    text = str(error).strip()
+    if isinstance(error, redis.TimeoutError):
+        return StoreTimeoutError(text)
+    if isinstance(error, redis.ConnectionError | redis.exceptions.ReadOnlyError):
+        # Includes BUSYLOADING.
+        return StoreUnavailableError(text)
+    if isinstance(error, redis.ResponseError) and text.startswith(
+        ("OOM", "MISCONF", "NOREPLICAS", "CLUSTERDOWN", "TRYAGAIN", "LOADING", "MASTERDOWN")
+    ):
+        return StoreUnavailableError(text)
+    return StoreError(text)
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turn drivers' errors raised in the block into this module's."""
+    try:
+        yield
+    except psycopg.Error as error:
+        raise from_postgres(error) from error
+    except redis.RedisError as error:
+        raise from_redis(error) from error
+    except UnicodeEncodeError as error:
+        # A lone surrogate: psycopg cannot encode it, and raises Python's error, not its own.
+        raise DataError("text is not valid Unicode") from error

@@ -1,0 +1,106 @@
+"""Events as they are shown, and their making."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from aurora_atlan.persistence import queries
+from aurora_atlan.persistence.database import Database
+from aurora_atlan.persistence.inventory import Change, Draft, UnitOfWork
+from aurora_atlan.persistence.records import Kind
+
+_SQL = queries.load("events")
+
+# Nobody: creating an event takes no lease.
+_NO_OWNER = 0
+
+
+@dataclass(frozen=True, slots=True)
+class NewEvent:
+    """An event to be created; the sales window is open where a bound is None."""
+
+    name: str
+    venue: str
+    time: datetime
+    capacity: int
+    cap_per_user: int = 1
+    opens_at: datetime | None = None
+    closes_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """An event as it is shown."""
+
+    id: int
+    name: str
+    venue: str
+    time: datetime
+    capacity: int
+    # Tickets of confirmed bookings.
+    booked: int
+    impressions: int
+    version: int
+    cap_per_user: int
+    opens_at: datetime | None
+    closes_at: datetime | None
+    created_at: datetime
+    updated_at: datetime
+
+    @property
+    def available(self) -> int:
+        """Tickets that are left."""
+        return self.capacity - self.booked
+
+
+def event_of_row(row: tuple[Any, ...]) -> Event:
+    """Make an event of the columns that every query of events selects, in their order."""
+    return Event(*row)
+
+
+class EventStore:
+    """Events in PostgreSQL. Its methods raise :mod:`aurora_atlan.persistence.errors`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def create(self, new: NewEvent) -> Event:
+        """Create an event with its inventory and the first entry of its ledger."""
+        with self._database.transaction() as connection:
+            parameters: dict[str, Any] = {"name": new.name, "venue": new.venue, "time": new.time}
+            created = connection.execute(_SQL["create_event"], parameters).fetchone()
+            assert created is not None
+            event_id, created_at = created
+            connection.execute(
+                _SQL["create_inventory"],
+                {
+                    "event_id": event_id,
+                    "capacity": new.capacity,
+                    "cap_per_user": new.cap_per_user,
+                    "opens_at": new.opens_at,
+                    "closes_at": new.closes_at,
+                },
+            )
+            work = UnitOfWork(connection, _NO_OWNER)
+            locked = work.lock(event_id)
+            assert locked is not None
+            opened = Draft(Kind.OPENED, sold_after=0, capacity_after=new.capacity)
+            work.record([Change(locked.inventory, [opened])], created_at)
+            row = connection.execute(_SQL["event"], {"event_id": event_id}).fetchone()
+            assert row is not None
+            return event_of_row(row)
+
+    def get(self, event_id: int) -> Event | None:
+        """Return the event; None when there is none, or it is gone."""
+        with self._database.transaction() as connection:
+            row = connection.execute(_SQL["event"], {"event_id": event_id}).fetchone()
+        return None if row is None else event_of_row(row)
+
+    def page(self, limit: int, after_id: int | None = None) -> list[Event]:
+        """Return up to ``limit`` events in the order of their ids, those after ``after_id``."""
+        with self._database.transaction() as connection:
+            parameters = {"limit": limit, "after_id": after_id or 0}
+            rows = connection.execute(_SQL["page_of_events"], parameters).fetchall()
+        return [event_of_row(row) for row in rows]

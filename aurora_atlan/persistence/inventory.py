@@ -1,0 +1,249 @@
+"""One transaction over events' inventory rows: lock, read what a decision needs, record, commit.
+
+Whatever changes ``sold`` or ``capacity`` comes through here: bookings, cancellations, withdrawals,
+capacity edits, new events.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+from aurora_atlan.persistence import queries
+from aurora_atlan.persistence.database import Connection
+from aurora_atlan.persistence.ledger import LedgerEntry, entry_hash
+from aurora_atlan.persistence.records import Inventory, Kind, Outcome, Reason
+
+# The advisory lock that a pause takes and every deciding transaction shares; the number is arbitrary.
+_PAUSE_LOCK = 0x6175_726F_7261_0001
+
+_SQL = queries.load("bookings")
+
+
+@dataclass(frozen=True, slots=True)
+class Locked:
+    """A locked inventory row."""
+
+    inventory: Inventory
+    # No other process owns the event now.
+    takeable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A ledger entry before it gets its number, its time and its place in the chain."""
+
+    kind: Kind
+    sold_after: int
+    capacity_after: int
+    job_id: UUID | None = None
+    booking_id: int | None = None
+    user_id: int | None = None
+    quantity: int | None = None
+    reason: Reason | None = None
+    queue_number: int | None = None
+    accepted_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NewBooking:
+    """A booking to be inserted; the fields are its columns."""
+
+    id: int
+    job_id: UUID
+    event_id: int
+    user_id: int
+    quantity: int
+    slot: int
+    queue_number: int | None
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What happens to one locked event: its new row, and the entries that lead there, in order."""
+
+    # As it shall be, except last_entry and ledger_head, which follow from the entries.
+    inventory: Inventory
+    entries: Sequence[Draft]
+    bookings: Sequence[NewBooking] = field(default=())
+
+
+class UnitOfWork:
+    """The steps of one transaction; leaving the block that gave it commits, an exception rolls back.
+
+    READ COMMITTED, and everything is read after locking: under REPEATABLE READ the snapshot would be
+    older than the lock, and the lock would still oversell.
+    """
+
+    def __init__(self, connection: Connection, owner: int) -> None:
+        self._connection = connection
+        self._owner = owner
+
+    def hold_off_pause(self) -> None:
+        """Let no pause answer while this transaction decides."""
+        self._connection.execute(_SQL["share_pause"], {"key": _PAUSE_LOCK})
+
+    def lock_free(self, event_ids: Collection[int]) -> dict[int, Locked]:
+        """Lock the events' rows, leaving out those that somebody else holds."""
+        parameters = {"event_ids": sorted(event_ids), "owner": self._owner}
+        rows = self._connection.execute(_SQL["lock_free_inventories"], parameters).fetchall()
+        return {row[0]: _locked(row) for row in rows}
+
+    def lock(self, event_id: int) -> Locked | None:
+        """Lock one event's row, waiting up to the lock timeout; None when there is no such event.
+
+        Raises :class:`~aurora_atlan.persistence.errors.LockNotGrantedError`.
+        """
+        parameters = {"event_id": event_id, "owner": self._owner}
+        row = self._connection.execute(_SQL["lock_inventory"], parameters).fetchone()
+        return None if row is None else _locked(row)
+
+    def outcomes(self, job_ids: Sequence[UUID]) -> dict[UUID, Outcome]:
+        """Return the answers that these jobs have already; a replay must not answer again."""
+        rows = self._connection.execute(_SQL["outcomes"], {"job_ids": list(job_ids)}).fetchall()
+        return {row[0]: _outcome(row) for row in rows}
+
+    def held_slots(self, wanted: Collection[tuple[int, int]]) -> dict[tuple[int, int], set[int]]:
+        """Return the slots that each of these (event, user) pairs holds with confirmed bookings."""
+        parameters = {
+            "event_ids": [event_id for event_id, _ in wanted],
+            "user_ids": [user_id for _, user_id in wanted],
+        }
+        held: dict[tuple[int, int], set[int]] = {}
+        for event_id, user_id, slot in self._connection.execute(_SQL["held_slots"], parameters):
+            held.setdefault((event_id, user_id), set()).add(slot)
+        return held
+
+    def clock_and_booking_ids(self, count: int) -> tuple[datetime, list[int]]:
+        """Return PostgreSQL's time now, and ``count`` new booking ids; unused ones leave gaps."""
+        row = self._connection.execute(_SQL["clock_and_booking_ids"], {"count": count}).fetchone()
+        assert row is not None
+        return row[0], row[1]
+
+    def record(self, changes: Sequence[Change], at: datetime) -> None:
+        """Write the changes of locked events: bookings, chained ledger entries, outbox, inventory rows."""
+        entries: list[LedgerEntry] = []
+        rows: list[Mapping[str, Any]] = []
+        for change in changes:
+            chain = _chained(change, at)
+            entries += chain
+            rows.append(_inventory_row(change.inventory, chain))
+        bookings = [booking for change in changes for booking in change.bookings]
+        parameters = {
+            "bookings": orjson.dumps(bookings).decode(),
+            "entries": orjson.dumps(entries, default=bytes.hex).decode(),
+            "inventories": orjson.dumps(rows).decode(),
+        }
+        self._connection.execute(_SQL["record"], parameters)
+
+    def cancel_booking(self, booking_id: int, at: datetime) -> bool:
+        """Mark a confirmed booking cancelled; False when it is not confirmed."""
+        cursor = self._connection.execute(_SQL["cancel_booking"], {"booking_id": booking_id, "at": at})
+        return cursor.rowcount == 1
+
+    def pause(self, event_id: int | None, *, paused: bool) -> bool:
+        """Write the pause of one event, or of all; nothing is decided between this and COMMIT.
+
+        Returns False when there is no such event.
+        """
+        self._connection.execute(_SQL["claim_pause"], {"key": _PAUSE_LOCK})
+        if event_id is None:
+            cursor = self._connection.execute(_SQL["pause_installation"], {"paused": paused})
+        else:
+            cursor = self._connection.execute(_SQL["pause_event"], {"paused": paused, "event_id": event_id})
+        return cursor.rowcount == 1
+
+
+def _locked(row: tuple[Any, ...]) -> Locked:
+    *columns, takeable = row
+    (
+        event_id,
+        capacity,
+        sold,
+        cap_per_user,
+        opens_at,
+        closes_at,
+        gone,
+        paused,
+        last_queue_number,
+        last_entry,
+        ledger_head,
+        owner,
+        epoch,
+        lease_until,
+    ) = columns
+    inventory = Inventory(
+        event_id=event_id,
+        capacity=capacity,
+        sold=sold,
+        cap_per_user=cap_per_user,
+        opens_at=opens_at,
+        closes_at=closes_at,
+        gone=gone,
+        paused=paused,
+        last_queue_number=last_queue_number,
+        last_entry=last_entry,
+        ledger_head=ledger_head,
+        owner=owner,
+        epoch=epoch,
+        lease_until=lease_until,
+    )
+    return Locked(inventory, takeable)
+
+
+def _outcome(row: tuple[Any, ...]) -> Outcome:
+    job_id, kind, reason, booking_id, at = row
+    return Outcome(
+        job_id=job_id,
+        kind=Kind(kind),
+        reason=None if reason is None else Reason(reason),
+        booking_id=booking_id,
+        decided_at=at,
+    )
+
+
+def _chained(change: Change, at: datetime) -> list[LedgerEntry]:
+    number, head = change.inventory.last_entry, change.inventory.ledger_head
+    chain = []
+    for draft in change.entries:
+        number += 1
+        columns: dict[str, Any] = {
+            "event_id": change.inventory.event_id,
+            "entry_number": number,
+            "kind": draft.kind,
+            "job_id": draft.job_id,
+            "booking_id": draft.booking_id,
+            "user_id": draft.user_id,
+            "quantity": draft.quantity,
+            "reason": draft.reason,
+            "queue_number": draft.queue_number,
+            "accepted_at": draft.accepted_at,
+            "sold_after": draft.sold_after,
+            "capacity_after": draft.capacity_after,
+            "at": at,
+            "prev_hash": head,
+        }
+        head = entry_hash(LedgerEntry(**columns, hash=b""))
+        chain.append(LedgerEntry(**columns, hash=head))
+    return chain
+
+
+def _inventory_row(inventory: Inventory, chain: Sequence[LedgerEntry]) -> Mapping[str, Any]:
+    return {
+        "event_id": inventory.event_id,
+        "capacity": inventory.capacity,
+        "sold": inventory.sold,
+        "gone": inventory.gone,
+        "last_queue_number": inventory.last_queue_number,
+        "last_entry": inventory.last_entry + len(chain),
+        "ledger_head": (chain[-1].hash if chain else inventory.ledger_head).hex(),
+        "owner": inventory.owner,
+        "epoch": inventory.epoch,
+        "lease_until": inventory.lease_until,
+    }

@@ -1,0 +1,284 @@
+"""The queue in Redis: accepting jobs, reading them in order, noting their outcomes.
+
+All keys of an event share one hash tag, ``{aa:NN}``, so that they share a slot in Redis Cluster.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import redis
+
+from aurora_atlan.persistence import scripts
+from aurora_atlan.persistence.errors import translated
+from aurora_atlan.persistence.job_ids import SHARDS, shard_of_event, shard_of_job
+from aurora_atlan.persistence.records import Job, Kind, NewJob, Outcome, Reason
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Enqueued:
+    """The job is in the queue."""
+
+    job: Job
+    last_decided: int
+    # Seconds per decided job of this event, 0.0 before the first.
+    pace_s: float
+    # It was there before: the same Idempotency-Key, or a repeated attempt to accept it.
+    known: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Unseeded:
+    """Redis does not know where this event's numbers stand."""
+
+
+@dataclass(frozen=True, slots=True)
+class QueueFull:
+    """The event has as many jobs waiting as it may have."""
+
+
+@dataclass(frozen=True, slots=True)
+class UserCrowded:
+    """The user has as many jobs waiting for the event as one may have."""
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """The job id is known, for another quantity."""
+
+
+Enqueueing = Enqueued | Unseeded | QueueFull | UserCrowded | Conflict
+
+_REFUSALS: dict[bytes, Enqueueing] = {
+    b"unseeded": Unseeded(),
+    b"full": QueueFull(),
+    b"crowded": UserCrowded(),
+    b"conflict": Conflict(),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A stretch of an event's undecided jobs."""
+
+    jobs: list[Job]
+    # The number the next accepted job will get; 0 while Redis does not know.
+    next_number: int
+
+
+@dataclass(frozen=True, slots=True)
+class FinishedJob:
+    """A decided job and its outcome, to be noted in Redis."""
+
+    job: Job
+    outcome: Outcome
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """What one event's committed batch changes in Redis."""
+
+    event_id: int
+    jobs: Sequence[FinishedJob]
+    # 0 leaves the queue's position alone (a withdrawal).
+    last_decided: int
+    pace_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class QueuedStatus:
+    """What Redis knows of a job."""
+
+    job: Job
+    outcome: Outcome | None
+    attempts: int
+    last_decided: int
+    handed_in: int
+    pace_s: float
+
+
+class JobStore:
+    """The queue, over one of the two clients of :mod:`aurora_atlan.persistence.redis_clients`."""
+
+    def __init__(self, client: redis.Redis, *, depth_max: int, user_jobs_max: int, ttl_s: int) -> None:
+        self._client = client
+        self._depth_max = depth_max
+        self._user_jobs_max = user_jobs_max
+        self._ttl_s = ttl_s
+        self._enqueue = scripts.load("enqueue_job")
+        self._seed = scripts.load("seed_queue")
+        self._read_pending = scripts.load("read_pending")
+        self._finish = scripts.load("finish_jobs")
+        self._status = scripts.load("job_status")
+
+    def close(self) -> None:
+        """Close the client's connections."""
+        self._client.close()
+
+    def ping(self) -> None:
+        """Ask for a sign of life; raises a :class:`~aurora_atlan.persistence.errors.StoreError` without one."""
+        with translated():
+            self._client.ping()
+
+    def enqueue(self, jobs: Sequence[NewJob]) -> list[Enqueueing]:
+        """Accept the jobs in this order, each on its own, in one round trip."""
+        replies = scripts.run(self._client, [self._enqueue_call(job) for job in jobs])
+        return [_enqueueing(job, reply) for job, reply in zip(jobs, replies, strict=True)]
+
+    def seed(self, event_id: int, *, highest_number: int, last_decided: int) -> None:
+        """Let the event's numbers start above ``highest_number``, unless they have started already."""
+        tag = _tag(event_id)
+        keys = [f"{tag}event:{event_id}:meta", f"{tag}event:{event_id}:jobs"]
+        scripts.run(self._client, [scripts.Call(self._seed, keys, [highest_number, last_decided])])
+
+    def read_pending(self, event_id: int, *, after: int, count: int, highest_number: int) -> Pending:
+        """Read up to ``count`` undecided jobs with a queue number above ``after``, in order."""
+        tag = _tag(event_id)
+        keys = [f"{tag}event:{event_id}:jobs", f"{tag}event:{event_id}:meta"]
+        call = scripts.Call(self._read_pending, keys, [after, count, highest_number])
+        [(next_number, entries)] = scripts.run(self._client, [call])
+        return Pending([_job_of_entry(event_id, entry) for entry in entries], next_number)
+
+    def announce(self, handed_in: Sequence[tuple[int, int]]) -> None:
+        """Note for each event up to which queue number its jobs are now being processed."""
+        with translated(), self._client.pipeline(transaction=False) as pipeline:
+            for event_id, number in handed_in:
+                pipeline.hset(f"{_tag(event_id)}event:{event_id}:meta", "handed_in", number)
+            pipeline.execute()
+
+    def finish(self, finishes: Sequence[Finish]) -> None:
+        """Take decided jobs out of the queue and note their outcomes, in one round trip; repeatable."""
+        scripts.run(self._client, [self._finish_call(finish) for finish in finishes])
+
+    def status(self, job_id: UUID) -> QueuedStatus | None:
+        """Read what Redis knows of the job; None when that is nothing."""
+        tag = f"{{aa:{shard_of_job(job_id):02d}}}:"
+        [reply] = scripts.run(self._client, [scripts.Call(self._status, [f"{tag}job:{job_id}"], [tag])])
+        return _queued_status(job_id, reply) if reply else None
+
+    def events_with_work(self, per_shard_max: int) -> list[int]:
+        """Return events that have undecided jobs, of each shard those that wait longest."""
+        with translated(), self._client.pipeline(transaction=False) as pipeline:
+            for shard in range(SHARDS):
+                pipeline.zrange(f"{{aa:{shard:02d}}}:pending", 0, per_shard_max - 1, withscores=True)
+            replies: list[list[tuple[bytes, float]]] = pipeline.execute()
+        waiting = [(since, int(event_id)) for reply in replies for event_id, since in reply]
+        return [event_id for _, event_id in sorted(waiting)]
+
+    def _enqueue_call(self, job: NewJob) -> scripts.Call:
+        tag = _tag(job.event_id)
+        event = f"{tag}event:{job.event_id}:"
+        return scripts.Call(
+            self._enqueue,
+            (f"{tag}job:{job.job_id}", event + "jobs", event + "meta", event + "users", tag + "pending"),
+            (
+                str(job.job_id),
+                job.event_id,
+                job.user_id,
+                job.quantity,
+                job.request_id or "",
+                self._depth_max,
+                self._user_jobs_max,
+            ),
+        )
+
+    def _finish_call(self, finish: Finish) -> scripts.Call:
+        tag = _tag(finish.event_id)
+        event = f"{tag}event:{finish.event_id}:"
+        keys = [event + "jobs", event + "meta", event + "users", tag + "pending"]
+        arguments: list[scripts.Argument] = [
+            finish.event_id,
+            finish.last_decided,
+            self._ttl_s,
+            round(finish.pace_s * 1_000_000),
+            tag + "decided",
+        ]
+        for finished in finish.jobs:
+            job, outcome = finished.job, finished.outcome
+            keys.append(f"{tag}job:{job.job_id}")
+            arguments += (
+                job.queue_number,
+                job.user_id,
+                str(job.job_id),
+                "completed" if outcome.kind is Kind.CONFIRMED else "failed",
+                outcome.reason or "",
+                outcome.booking_id or "",
+                (outcome.decided_at - _EPOCH) // _MICROSECOND,
+                finished.attempts,
+            )
+        return scripts.Call(self._finish, keys, arguments)
+
+
+def _tag(event_id: int) -> str:
+    return f"{{aa:{shard_of_event(event_id):02d}}}:"
+
+
+def _time(microseconds: int) -> datetime:
+    return _EPOCH + timedelta(microseconds=microseconds)
+
+
+def _enqueueing(job: NewJob, reply: list[Any]) -> Enqueueing:
+    word = reply[0]
+    if word not in (b"accepted", b"known"):
+        return _REFUSALS[word]
+    _, number, last_decided, accepted, pace = reply
+    accepted_job = Job(
+        job.job_id, job.event_id, job.user_id, job.quantity, number, _time(accepted), job.request_id
+    )
+    return Enqueued(accepted_job, last_decided, pace / 1_000_000, known=word == b"known")
+
+
+def _job_of_entry(event_id: int, entry: list[Any]) -> Job:
+    entry_id, fields = entry
+    _, job_id, _, user, _, quantity, _, accepted, _, request_id = fields
+    return Job(
+        UUID(job_id.decode()),
+        event_id,
+        int(user),
+        int(quantity),
+        int(entry_id.partition(b"-")[0]),
+        _time(int(accepted)),
+        request_id.decode() or None,
+    )
+
+
+def _queued_status(job_id: UUID, reply: list[bytes | None]) -> QueuedStatus:
+    event, user, quantity, number, accepted, status, reason, booking, decided, attempts, *meta = reply
+    last_decided, handed_in, pace = (int(value or 0) for value in meta)
+    job = Job(
+        job_id,
+        int(event or 0),
+        int(user or 0),
+        int(quantity or 0),
+        int(number or 0),
+        _time(int(accepted or 0)),
+        None,
+    )
+    outcome = None
+    if status is not None:
+        word = (reason or b"").decode()
+        outcome = Outcome(
+            job_id=job_id,
+            kind=_kind(status, word),
+            reason=Reason(word) if word else None,
+            booking_id=int(booking) if booking else None,
+            decided_at=_time(int(decided or 0)),
+        )
+    return QueuedStatus(job, outcome, int(attempts or 0), last_decided, handed_in, pace / 1_000_000)
+
+
+def _kind(status: bytes, reason: str) -> Kind:
+    if status == b"completed":
+        return Kind.CONFIRMED
+    if reason == Reason.CANCELLED:
+        return Kind.CANCELLED
+    return Kind.FAILED if reason == Reason.POISON else Kind.REJECTED
+

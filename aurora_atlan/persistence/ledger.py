@@ -1,0 +1,73 @@
+"""The ledger's entries: their canonical bytes and the hash that chains them.
+
+``docs/ledger.md`` states the format for verifiers written in other languages.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from uuid import UUID
+
+import orjson
+
+# The hash before an event's first entry.
+GENESIS = bytes(32)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerEntry:
+    """One row of ``booking_ledger``; the fields are its columns."""
+
+    event_id: int
+    entry_number: int
+    kind: str
+    job_id: UUID | None
+    booking_id: int | None
+    user_id: int | None
+    quantity: int | None
+    reason: str | None
+    queue_number: int | None
+    accepted_at: datetime | None
+    sold_after: int
+    capacity_after: int
+    at: datetime
+    prev_hash: bytes
+    hash: bytes
+
+
+def _timestamp(moment: datetime | None) -> str | None:
+    if moment is None:
+        return None
+    return moment.astimezone(UTC).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
+
+
+def canonical(entry: LedgerEntry) -> bytes:
+    """Return the bytes that are hashed: every column but ``hash``, as one compact JSON array in UTF-8.
+
+    Times are UTC with six decimals and ``Z``, hashes lower-case hex, UUIDs lower-case, NULL is ``null``.
+    """
+    return orjson.dumps(
+        [
+            entry.event_id,
+            entry.entry_number,
+            entry.kind,
+            entry.job_id,
+            entry.booking_id,
+            entry.user_id,
+            entry.quantity,
+            entry.reason,
+            entry.queue_number,
+            _timestamp(entry.accepted_at),
+            entry.sold_after,
+            entry.capacity_after,
+            _timestamp(entry.at),
+            entry.prev_hash.hex(),
+        ]
+    )
+
+
+def entry_hash(entry: LedgerEntry) -> bytes:
+    """Return the SHA-256 of the entry's canonical bytes."""
+    return hashlib.sha256(canonical(entry)).digest()

@@ -1,0 +1,49 @@
+"""The lock by which other processes see that this one lives."""
+
+from __future__ import annotations
+
+import secrets
+
+from aurora_atlan.persistence.database import Connection, Database
+from aurora_atlan.persistence.errors import StoreError, translated
+
+
+def new_owner() -> int:
+    """Make the random id of this process start, a positive number of 62 bits."""
+    return secrets.randbits(62) | 1
+
+
+class OwnerLock:
+    """A session advisory lock on the owner's id, over one connection of its own.
+
+    When the process dies, PostgreSQL frees the lock at once, and others take its events without
+    waiting for their leases to end.
+    """
+
+    def __init__(self, database: Database, owner: int) -> None:
+        self._database = database
+        self._owner = owner
+        self._connection: Connection | None = None
+
+    def keep(self) -> None:
+        """Take the lock, or see that it is still held; raises a :class:`StoreError` when it is not.
+
+        This is also the sign of life of PostgreSQL: one round trip.
+        """
+        try:
+            if self._connection is None:
+                self._connection = self._database.dedicated_connection()
+                with translated():
+                    self._connection.execute("SELECT pg_advisory_lock(%s)", (self._owner,))
+            else:
+                with translated():
+                    self._connection.execute("SELECT 1")
+        except StoreError:
+            self.release()
+            raise
+
+    def release(self) -> None:
+        """Let go of the lock by closing the connection."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None

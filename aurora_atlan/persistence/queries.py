@@ -1,0 +1,18 @@
+"""Loads the named queries of ``sql/*.sql``."""
+
+from __future__ import annotations
+
+from importlib import resources
+
+import aiosql
+
+
+def load(name: str) -> dict[str, bytes]:
+    """Return the queries of ``sql/<name>.sql`` by their names, ready for ``connection.execute``.
+
+    Parameters are written ``:name`` in the file. They come back as bytes, which psycopg takes as
+    a constant query: nothing is ever formatted into one.
+    """
+    text = resources.files(__package__).joinpath("sql", f"{name}.sql").read_text(encoding="utf-8")
+    queries = aiosql.from_str(text, "psycopg", mandatory_parameters=False)
+    return {query: getattr(queries, query).sql.encode() for query in queries.available_queries}

@@ -1,0 +1,105 @@
+"""The records that travel between Redis, the actors and PostgreSQL. All are immutable values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+
+class Reason(StrEnum):
+    """Why a job failed; told to clients and written in the ledger in these very words."""
+
+    SOLD_OUT = "sold_out"
+    ALREADY_BOOKED = "already_booked"
+    LIMIT_REACHED = "limit_reached"
+    EVENT_CLOSED = "event_closed"
+    EVENT_GONE = "event_gone"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+    POISON = "poison"
+
+
+class Kind(StrEnum):
+    """What a ledger entry records."""
+
+    OPENED = "opened"
+    CONFIRMED = "confirmed"
+    REJECTED = "rejected"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    CAPACITY_CHANGED = "capacity_changed"
+    QUEUE_RESTARTED = "queue_restarted"
+
+
+@dataclass(frozen=True, slots=True)
+class NewJob:
+    """A booking attempt about to be accepted."""
+
+    job_id: UUID
+    event_id: int
+    user_id: int
+    quantity: int
+    request_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """An accepted booking attempt, as it stands in the event's stream."""
+
+    job_id: UUID
+    event_id: int
+    user_id: int
+    quantity: int
+    # Its place in the event's order of acceptance; rises, may have gaps.
+    queue_number: int
+    accepted_at: datetime
+    request_id: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inventory:
+    """An event's locked inventory row: all that a decision needs."""
+
+    event_id: int
+    capacity: int
+    sold: int
+    cap_per_user: int
+    opens_at: datetime | None
+    closes_at: datetime | None
+    gone: bool
+    # This event's pause or the pause of all events.
+    paused: bool
+    last_queue_number: int
+    last_entry: int
+    ledger_head: bytes
+    owner: int | None
+    epoch: int
+    lease_until: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """A job's one and final answer, as the ledger holds it."""
+
+    job_id: UUID
+    kind: Kind
+    reason: Reason | None
+    booking_id: int | None
+    decided_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Booking:
+    """A seat, or several, held by a user."""
+
+    id: int
+    job_id: UUID
+    event_id: int
+    user_id: int
+    quantity: int
+    # "confirmed" or "cancelled"
+    status: str
+    created_at: datetime
+    cancelled_at: datetime | None

@@ -1,0 +1,38 @@
+"""The two Redis clients: one that accepts bookings and fails fast, one patient for the actors."""
+
+from __future__ import annotations
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from aurora_atlan.config import ConfigurationError, Settings
+
+# The actors' client may run a few commands at once; nothing in the process needs more.
+_CONNECTIONS_MAX = 128
+
+
+def accepting_client(settings: Settings) -> redis.Redis:
+    """Make the client of the accepting path: connects and answers within fractions of a second, or fails."""
+    return _client(settings, settings.redis_connect_timeout_s, settings.redis_timeout_s)
+
+
+def patient_client(settings: Settings) -> redis.Redis:
+    """Make the actors' client: nobody waits for it, so it may take its time."""
+    return _client(settings, settings.redis_patient_timeout_s, settings.redis_patient_timeout_s)
+
+
+def _client(settings: Settings, connect_timeout_s: float, timeout_s: float) -> redis.Redis:
+    if settings.redis_url is None:
+        raise ConfigurationError("REDIS_URL is not set: give the URL of a Redis server")
+    # redis-py retries ten times by itself, even after a reply was lost. Whether a command may be
+    # repeated is for the caller to know.
+    return redis.Redis.from_url(
+        settings.redis_url,
+        protocol=2,
+        decode_responses=False,
+        socket_connect_timeout=connect_timeout_s,
+        socket_timeout=timeout_s,
+        retry=Retry(NoBackoff(), 0),
+        max_connections=_CONNECTIONS_MAX,
+    )

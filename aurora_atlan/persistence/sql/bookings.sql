@@ -1,0 +1,143 @@
+-- name: share_pause
+-- Hold off a pause until this transaction ends, or wait for one that is being written.
+SELECT pg_advisory_xact_lock_shared(:key)
+
+-- name: claim_pause
+-- Wait until no deciding transaction is left, and hold off new ones until this one ends.
+SELECT pg_advisory_xact_lock(:key)
+
+-- name: lock_free_inventories
+-- Lock the events' rows, in event order, leaving out those that somebody else holds. The last column says
+-- whether the event may be taken over: nobody's, ours, past its lease, or its owner's process is gone.
+SELECT inventory.event_id, inventory.capacity, inventory.sold, inventory.cap_per_user, inventory.opens_at,
+       inventory.closes_at, inventory.gone, inventory.paused OR installation.paused, inventory.last_queue_number,
+       inventory.last_entry, inventory.ledger_head, inventory.owner, inventory.epoch, inventory.lease_until,
+       CASE WHEN inventory.owner IS NULL OR inventory.owner = :owner OR inventory.lease_until < clock_timestamp()
+            THEN true
+            ELSE NOT EXISTS (SELECT FROM pg_locks
+                              WHERE locktype = 'advisory' AND granted AND objsubid = 1
+                                AND classid::bigint << 32 | objid::bigint = inventory.owner)
+       END
+  FROM event_inventory AS inventory CROSS JOIN installation
+ WHERE inventory.event_id = ANY(:event_ids)
+ ORDER BY inventory.event_id
+   FOR UPDATE OF inventory SKIP LOCKED
+
+-- name: lock_inventory
+-- The same for one event, waiting for its row up to the lock timeout.
+SELECT inventory.event_id, inventory.capacity, inventory.sold, inventory.cap_per_user, inventory.opens_at,
+       inventory.closes_at, inventory.gone, inventory.paused OR installation.paused, inventory.last_queue_number,
+       inventory.last_entry, inventory.ledger_head, inventory.owner, inventory.epoch, inventory.lease_until,
+       CASE WHEN inventory.owner IS NULL OR inventory.owner = :owner OR inventory.lease_until < clock_timestamp()
+            THEN true
+            ELSE NOT EXISTS (SELECT FROM pg_locks
+                              WHERE locktype = 'advisory' AND granted AND objsubid = 1
+                                AND classid::bigint << 32 | objid::bigint = inventory.owner)
+       END
+  FROM event_inventory AS inventory CROSS JOIN installation
+ WHERE inventory.event_id = :event_id
+   FOR UPDATE OF inventory
+
+-- name: outcomes
+-- Which of these jobs have their answer already?
+SELECT job_id, kind, reason, booking_id, at FROM booking_ledger WHERE job_id = ANY(:job_ids)
+
+-- name: held_slots
+-- What these users hold of these events.
+SELECT booking.event_id, booking.user_id, booking.slot
+  FROM unnest(:event_ids::bigint[], :user_ids::bigint[]) AS wanted (event_id, user_id)
+  JOIN bookings AS booking USING (event_id, user_id)
+ WHERE booking.status = 'confirmed'
+
+-- name: clock_and_booking_ids
+-- The time, read after the locks, and as many booking ids as there can be bookings.
+SELECT clock_timestamp(),
+       ARRAY(SELECT nextval('bookings_id_seq') FROM generate_series(1, :count))
+
+-- name: record
+-- Write what was decided: bookings, ledger, outbox, and the inventory rows they were decided under.
+WITH booked AS (
+    INSERT INTO bookings (id, job_id, event_id, user_id, quantity, slot, queue_number, created_at)
+    SELECT id, job_id, event_id, user_id, quantity, slot, queue_number, created_at
+      FROM json_to_recordset(:bookings::json)
+        AS new (id bigint, job_id uuid, event_id bigint, user_id bigint, quantity integer, slot integer,
+                queue_number bigint, created_at timestamptz)
+), entered AS (
+    INSERT INTO booking_ledger
+    SELECT event_id, entry_number, kind, job_id, booking_id, user_id, quantity, reason, queue_number, accepted_at,
+           sold_after, capacity_after, at, decode(prev_hash, 'hex'), decode(hash, 'hex')
+      FROM json_to_recordset(:entries::json)
+        AS new (event_id bigint, entry_number bigint, kind text, job_id uuid, booking_id bigint, user_id bigint,
+                quantity integer, reason text, queue_number bigint, accepted_at timestamptz, sold_after integer,
+                capacity_after integer, at timestamptz, prev_hash text, hash text)
+    RETURNING event_id, entry_number, kind
+), told AS (
+    INSERT INTO outbox (event_id, entry_number)
+    SELECT event_id, entry_number FROM entered WHERE kind IN ('confirmed', 'rejected', 'failed', 'cancelled')
+)
+UPDATE event_inventory AS inventory
+   SET capacity = new.capacity, sold = new.sold, gone = new.gone, last_queue_number = new.last_queue_number,
+       last_entry = new.last_entry, ledger_head = decode(new.ledger_head, 'hex'), owner = new.owner,
+       epoch = new.epoch, lease_until = new.lease_until
+  FROM json_to_recordset(:inventories::json)
+    AS new (event_id bigint, capacity integer, sold integer, gone boolean, last_queue_number bigint, last_entry bigint,
+            ledger_head text, owner bigint, epoch bigint, lease_until timestamptz)
+ WHERE inventory.event_id = new.event_id
+
+-- name: release_leases
+-- Give up the events this process still owns at these epochs; a row that is locked keeps its lease until it ends.
+UPDATE event_inventory AS inventory
+   SET owner = NULL, lease_until = NULL
+  FROM (SELECT held.event_id
+          FROM event_inventory AS held
+          JOIN unnest(:event_ids::bigint[], :epochs::bigint[]) AS ours (event_id, epoch) USING (event_id, epoch)
+         WHERE held.owner = :owner
+         ORDER BY held.event_id
+           FOR UPDATE OF held SKIP LOCKED) AS free
+ WHERE inventory.event_id = free.event_id
+
+-- name: last_queue_number
+-- Does the event exist, and where do its queue numbers stand?
+SELECT last_queue_number FROM event_inventory WHERE event_id = :event_id
+
+-- name: booking
+-- One booking; a user's id leaves out everybody else's.
+SELECT id, job_id, event_id, user_id, quantity, status, created_at, cancelled_at
+  FROM bookings
+ WHERE id = :booking_id AND (:user_id::bigint IS NULL OR user_id = :user_id)
+
+-- name: cancel_booking
+-- Mark a confirmed booking cancelled.
+UPDATE bookings SET status = 'cancelled', cancelled_at = :at WHERE id = :booking_id AND status = 'confirmed'
+
+-- name: recorded_job
+-- What the ledger knows of a job, with its booking.
+SELECT entry.event_id, entry.user_id, entry.quantity, entry.queue_number, entry.accepted_at, entry.kind, entry.reason,
+       entry.at, booking.id, booking.status, booking.created_at, booking.cancelled_at
+  FROM booking_ledger AS entry
+  LEFT JOIN bookings AS booking ON booking.id = entry.booking_id
+ WHERE entry.job_id = :job_id
+
+-- name: pause_event
+UPDATE event_inventory SET paused = :paused WHERE event_id = :event_id
+
+-- name: pause_installation
+UPDATE installation SET paused = :paused
+
+-- name: installation_key
+SELECT key FROM installation
+
+-- name: history
+-- A user's bookings, newest first, each with its event.
+SELECT booking.id, booking.job_id, booking.event_id, booking.user_id, booking.quantity, booking.status,
+       booking.created_at, booking.cancelled_at,
+       event.id, event.name, event.venue, event.time, inventory.capacity, inventory.sold,
+       coalesce(viewed.impressions, 0), event.version, inventory.cap_per_user, inventory.opens_at,
+       inventory.closes_at, event.created_at, event.updated_at
+  FROM bookings AS booking
+  JOIN events AS event ON event.id = booking.event_id
+  JOIN event_inventory AS inventory ON inventory.event_id = booking.event_id
+  LEFT JOIN event_impressions AS viewed ON viewed.event_id = booking.event_id
+ WHERE booking.user_id = :user_id AND (:before_id::bigint IS NULL OR booking.id < :before_id)
+ ORDER BY booking.id DESC
+ LIMIT :limit

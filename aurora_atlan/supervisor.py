@@ -1,0 +1,462 @@
+"""The supervisor: what a program starts, asks and stops, and who restarts what and when to give up.
+
+Two plain threads, not actors, watch over the actors: one activates, restarts and rings; the other keeps in
+touch with PostgreSQL and Redis, so that a dependency that hangs never holds up an activation.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from types import TracebackType
+from typing import Any, Self
+from uuid import UUID
+
+import pykka
+
+from aurora_atlan.actors.acceptance import Acceptance
+from aurora_atlan.actors.booking import BookingActor
+from aurora_atlan.actors.cell import CellState, EventCell, RestartPolicy
+from aurora_atlan.actors.cells import Cells
+from aurora_atlan.actors.commit import Committing
+from aurora_atlan.actors.committer import CommitterActor
+from aurora_atlan.actors.errors import UnavailableError
+from aurora_atlan.actors.gate import CapacityChanged, Gate
+from aurora_atlan.actors.health import ComponentHealth, HealthReport
+from aurora_atlan.actors.journal import JournalActor
+from aurora_atlan.actors.messages import (
+    BookTickets,
+    CommitterReplaced,
+    Drain,
+    Flush,
+    JobStatus,
+    Passivate,
+    Receipt,
+    Rescan,
+)
+from aurora_atlan.actors.relay import OutboxRelay
+from aurora_atlan.actors.scheduler import Scheduler
+from aurora_atlan.actors.status import StatusDesk
+from aurora_atlan.actors.supervised import tell
+from aurora_atlan.actors.switchboard import Switchboard
+from aurora_atlan.config import Settings
+from aurora_atlan.persistence.bookings import BookingStore
+from aurora_atlan.persistence.database import Database
+from aurora_atlan.persistence.durability import Durability, RedisState, read_redis_state
+from aurora_atlan.persistence.errors import StoreError
+from aurora_atlan.persistence.events import EventStore
+from aurora_atlan.persistence.impressions import ImpressionCounter
+from aurora_atlan.persistence.jobs import JobStore
+from aurora_atlan.persistence.migrate import migrate
+from aurora_atlan.persistence.outbox import Told
+from aurora_atlan.persistence.ownership import OwnerLock, new_owner
+from aurora_atlan.persistence.records import Booking
+from aurora_atlan.persistence.redis_clients import accepting_client, patient_client
+
+log = logging.getLogger(__name__)
+
+# The longest the watching thread sleeps; whoever has work for it wakes it at once.
+_TICK_S = 0.25
+# Work in the log, an idle actor, and no progress for so long: its doorbell was lost.
+_SILENCE_S = 0.5
+_KEEP_IN_TOUCH_S = 0.5
+_READ_DURABILITY_EVERY_S = 60.0
+_RELAY_AT_STOP_S = 2.0
+
+
+class Supervisor:
+    """Sells tickets over one PostgreSQL and one Redis, through one actor per event.
+
+    ``start`` and ``stop`` once each, or as a context manager. All methods may be called by any thread.
+    """
+
+    def __init__(self, settings: Settings, *, on_outcome: Callable[[Told], None] | None = None) -> None:
+        self.settings = settings
+        self.database = Database(settings)
+        self.events = EventStore(self.database)
+        self.impressions = ImpressionCounter(self.database)
+        self._owner = new_owner()
+        self.bookings = BookingStore(self.database, self._owner)
+        self._accepting_redis = accepting_client(settings)
+        self._fast_jobs = _job_store(settings, self._accepting_redis)
+        self._jobs = _job_store(settings, patient_client(settings))
+        self._owner_lock = OwnerLock(self.database, self._owner)
+        self._scheduler = Scheduler(time.monotonic)
+        self._switchboard = Switchboard(self._scheduler)
+        policy = RestartPolicy(
+            crashes_max=settings.restarts_max,
+            window_s=settings.restart_window_s,
+            backoff_min_s=settings.backoff_min_s,
+            backoff_max_s=settings.backoff_max_s,
+            quarantine_s=settings.quarantine_s,
+            chance=random.random,
+        )
+        self._cells = Cells(policy, self._scheduler.wake.set)
+        job_age_max = None if settings.job_max_age_s is None else timedelta(seconds=settings.job_max_age_s)
+        self._committing = Committing(self.bookings, self._owner, settings.lease_s, job_age_max)
+        self._acceptance = Acceptance(
+            self._switchboard, self._cells, self._fast_jobs, self.bookings, settings.accept_timeout_s
+        )
+        self._desk = StatusDesk(self._switchboard, self._fast_jobs, self.bookings)
+        self._gate = Gate(self.bookings, self._jobs)
+        self._relay = OutboxRelay(self.database, on_outcome)
+
+        self._installation_key: bytes | None = None
+        self._redis_state: RedisState | None = None
+        self._actor_restarts = 0
+        self._accepting = False
+        self._stopping = threading.Event()
+        self._stop_lock = threading.Lock()
+        self._watcher = threading.Thread(target=self._watch, name="aurora-watch", daemon=True)
+        self._liaison = threading.Thread(target=self._keep_in_touch, name="aurora-liaison", daemon=True)
+
+    def start(self) -> None:
+        """Start threads and actors and return at once; a store that is away is connected to when it is there.
+
+        Everything that was accepted and is undecided is found and decided without further ado.
+        """
+        self.database.open()
+        self._start_gatherers()
+        self._accepting = True
+        self._watcher.start()
+        self._liaison.start()
+        self._relay.start()
+
+    def stop(self, timeout_s: float = 20.0) -> None:
+        """Stop accepting, let batches in flight finish, stop all actors and threads, close all connections.
+
+        Returns within ``timeout_s`` seconds, more or less one; what is undecided waits in Redis for the next start.
+        Calling it again does nothing.
+        """
+        deadline = time.monotonic() + timeout_s
+        with self._stop_lock:
+            if self._stopping.is_set():
+                return
+            self._accepting = False
+            self._drain_actors(deadline)
+            self._stopping.set()
+            self._scheduler.wake.set()
+            for thread in (self._watcher, self._liaison):
+                if thread.is_alive():
+                    thread.join(max(0.1, deadline - time.monotonic()))
+            for ref in (self._switchboard.journal, self._switchboard.committer, self._switchboard.patient):
+                _stop_actor(ref, max(0.1, deadline - time.monotonic()))
+            self._relay.stop(_RELAY_AT_STOP_S)
+            self._flush_impressions()
+            self._owner_lock.release()
+            self.database.close()
+            self._fast_jobs.close()
+            self._jobs.close()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        exception_type: type[BaseException] | None,
+        exception: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def submit(self, attempt: BookTickets) -> Receipt:
+        """Accept a booking attempt; it will get exactly one answer, in the order of acceptance.
+
+        Takes at most ``accept_timeout_s``, however long the queue is, and never waits for a decision.
+
+        Raises:
+            UnknownEventError: there is no such event.
+            QueueFullError: the event's queue is at its limit.
+            TooManyInFlightError: the user's jobs waiting for this event are at their limit.
+            IdempotencyConflictError: the key was used for another quantity.
+            EventQuarantinedError: the event is held back after repeated crashes.
+            UnavailableError: a store is out of reach, or the service is stopping. With a ``job_id`` the attempt
+                may have been accepted: ask for its status, or repeat it with the same ``idempotency_key``.
+
+        """
+        if not self._accepting:
+            raise UnavailableError("the service is stopping; try again")
+        return self._acceptance.accept(attempt, self._installation_key, self._durability())
+
+    def status(self, job_id: UUID) -> JobStatus | None:
+        """Return where a job stands; None when it is unknown. Raises UnavailableError."""
+        return self._desk.status(job_id)
+
+    def cancel(self, booking_id: int, user_id: int | None = None) -> Booking:
+        """Cancel a booking and free its seats, exactly once; see :meth:`Gate.cancel`."""
+        return self._gate.cancel(booking_id, user_id)
+
+    def withdraw(self, job_id: UUID, user_id: int | None = None) -> None:
+        """Take a waiting job out of the queue; see :meth:`Gate.withdraw`."""
+        self._gate.withdraw(job_id, user_id)
+
+    def set_capacity(self, event_id: int, capacity: int) -> CapacityChanged:
+        """Set an event's capacity, not below what is sold; see :meth:`Gate.set_capacity`."""
+        return self._gate.set_capacity(event_id, capacity)
+
+    def pause(self, event_id: int | None = None) -> None:
+        """Decide nothing more for one event, or for all, from when this returns until :meth:`resume`."""
+        self._gate.pause(event_id, paused=True)
+
+    def resume(self, event_id: int | None = None) -> None:
+        """End a pause, and release the event, or all, from quarantine."""
+        self._gate.pause(event_id, paused=False)
+        for cell in self._cells.every():
+            if event_id in (None, cell.event_id):
+                cell.pardon()
+                tell(cell.ref, Rescan())
+
+    def health(self) -> HealthReport:
+        """Return the state of the service as known now; asks nobody, so it never waits."""
+        redis, postgres = self._switchboard.redis, self._switchboard.postgres
+        alive = self._cells.alive()
+        quarantined = [cell.event_id for cell in self._cells.every() if cell.state is CellState.QUARANTINED]
+        gatherers = all(
+            ref is not None and ref.is_alive()
+            for ref in (self._switchboard.journal, self._switchboard.committer, self._switchboard.patient)
+        )
+        state = self._redis_state
+        components = {
+            "redis": ComponentHealth(
+                not redis.is_open and state is not None,
+                redis.reason or ("connected" if state is not None else "not reached yet"),
+                {
+                    "durability": self._durability(),
+                    "maxmemoryPolicy": state.maxmemory_policy if state is not None else None,
+                    "version": state.version if state is not None else None,
+                },
+            ),
+            "postgresql": ComponentHealth(
+                not postgres.is_open and self._installation_key is not None,
+                postgres.reason or ("connected" if self._installation_key is not None else "not reached yet"),
+            ),
+            "actors": ComponentHealth(
+                gatherers and not quarantined,
+                "running" if gatherers else "restarting",
+                {
+                    "alive": len(alive),
+                    "waiting": self._cells.wanting(),
+                    "quarantined": len(quarantined),
+                    "restarts": self._actor_restarts,
+                },
+            ),
+        }
+        # With PostgreSQL away bookings are still accepted, and wait: taking the service out of rotation
+        # would only refuse them.
+        ready = (
+            self._accepting
+            and gatherers
+            and components["redis"].ok
+            and self._installation_key is not None
+        )
+        return HealthReport(ready, components)
+
+    # The watching thread.
+
+    def _watch(self) -> None:
+        next_sweep = 0.0
+        while not self._stopping.is_set():
+            wait_s = self._scheduler.tell_due()
+            try:
+                self._activate()
+                now = time.monotonic()
+                if now >= next_sweep:
+                    next_sweep = now + self.settings.sweep_s
+                    self._sweep(now)
+            except Exception:
+                log.exception("the watch over the actors stumbled")
+            self._scheduler.wake.wait(min(_TICK_S, wait_s if wait_s is not None else _TICK_S))
+            self._scheduler.wake.clear()
+
+    def _activate(self) -> None:
+        if not self._accepting:
+            return
+        room = self.settings.actors_max - len(self._cells.alive())
+        for cell in self._cells.startable(room):
+            generation = cell.begin()
+            ref = BookingActor.start_hidden(
+                cell, generation, self._switchboard, self._jobs, self.settings.batch_max, self._actor_died
+            )
+            if cell.started(generation, ref, time.monotonic()):
+                tell(ref, Rescan())
+
+    def _sweep(self, now: float) -> None:
+        self._restart_gatherers()
+        for cell in self._cells.alive():
+            self._look_after(cell, now)
+        self._find_work(now)
+        self._make_room()
+
+    def _look_after(self, cell: EventCell, now: float) -> None:
+        ref, generation = cell.ref, cell.generation
+        if ref is not None and not _lives(ref):
+            self._actor_died(cell, generation, None)
+        elif cell.state is CellState.RUNNING and not cell.busy:
+            if now - cell.last_progress > self.settings.actor_idle_s:
+                tell(cell.ask_to_passivate(), Passivate())
+
+    def _find_work(self, now: float) -> None:
+        # The index of events with work is the doorbell of last resort: for jobs another process accepted,
+        # or this one before it was killed, or that were accepted although the reply was lost.
+        if self._switchboard.redis.is_open:
+            return
+        try:
+            events = self._fast_jobs.events_with_work(self.settings.actors_max)
+        except StoreError as error:
+            self._switchboard.redis.open(str(error))
+            return
+        for event_id in events:
+            cell = self._cells.get_or_make(event_id)
+            if not cell.alive:
+                self._cells.want(cell)
+            elif not cell.busy and now - cell.last_progress > _SILENCE_S:
+                tell(cell.ref, Rescan())
+
+    def _make_room(self) -> None:
+        # Over the cap the least recently used idle actors go first.
+        wanting = self._cells.wanting()
+        idle = [cell for cell in self._cells.alive() if cell.state is CellState.RUNNING and not cell.busy]
+        if wanting and len(self._cells.alive()) >= self.settings.actors_max:
+            for cell in sorted(idle, key=lambda cell: cell.last_progress)[:wanting]:
+                tell(cell.ask_to_passivate(), Passivate())
+
+    def _actor_died(self, cell: EventCell, generation: int, error: BaseException | None) -> None:
+        state = cell.crashed(generation, time.monotonic())
+        if state is None:
+            return
+        self._actor_restarts += 1
+        log.error("event %d: its actor crashed (%r); now in %s", cell.event_id, error, state.name)
+        self._cells.want(cell)
+
+    def _start_gatherers(self) -> None:
+        self._switchboard.journal = self._start_journal()
+        self._switchboard.committer = self._start_committer(patient=False)
+        self._switchboard.patient = self._start_committer(patient=True)
+
+    def _start_journal(self) -> pykka.ActorRef[JournalActor]:
+        return JournalActor.start_hidden(
+            self._switchboard, self._fast_jobs, self._cells.announce, self._gatherer_died
+        )
+
+    def _start_committer(self, *, patient: bool) -> pykka.ActorRef[CommitterActor]:
+        return CommitterActor.start_hidden(
+            self._switchboard, self._committing, self.bookings, self._jobs, self._gatherer_died, patient=patient
+        )
+
+    def _gatherer_died(self, error: BaseException | None) -> None:
+        log.error("a gathering actor crashed: %r", error)
+        self._scheduler.wake.set()
+
+    def _restart_gatherers(self) -> None:
+        if not self._accepting:
+            return
+        if not _lives(self._switchboard.journal):
+            self._actor_restarts += 1
+            self._switchboard.journal = self._start_journal()
+        for patient in (False, True):
+            ref = self._switchboard.patient if patient else self._switchboard.committer
+            if not _lives(ref):
+                self._actor_restarts += 1
+                self._replace_committer(patient=patient)
+
+    def _replace_committer(self, *, patient: bool) -> None:
+        ref = self._start_committer(patient=patient)
+        if patient:
+            self._switchboard.patient = ref
+        else:
+            self._switchboard.committer = ref
+        for cell in self._cells.alive():
+            tell(cell.ref, CommitterReplaced())
+
+    def _drain_actors(self, deadline: float) -> None:
+        for cell in self._cells.alive():
+            tell(cell.ref, Drain())
+        while self._cells.alive() and time.monotonic() < deadline:
+            # Whoever stops has nothing to signal with: its cell says so.
+            time.sleep(0.01)
+
+    # The thread that keeps in touch with PostgreSQL and Redis.
+
+    def _keep_in_touch(self) -> None:
+        read_durability_at = 0.0
+        while not self._stopping.wait(_KEEP_IN_TOUCH_S if self._installation_key is not None else 0.05):
+            self._look_at_postgres()
+            self._look_at_redis()
+            if time.monotonic() >= read_durability_at and not self._switchboard.redis.is_open:
+                self._read_durability()
+                read_durability_at = time.monotonic() + _READ_DURABILITY_EVERY_S
+            self._flush_impressions()
+
+    def _look_at_postgres(self) -> None:
+        try:
+            if self._installation_key is None:
+                self._prepare_database()
+            self._owner_lock.keep()
+        except Exception as error:
+            self._switchboard.postgres.open(str(error))
+            return
+        if self._switchboard.postgres.close():
+            tell(self._switchboard.committer, Flush())
+            tell(self._switchboard.patient, Flush())
+
+    def _prepare_database(self) -> None:
+        url = self.settings.migrator_database_url or self.settings.database_url
+        if self.settings.migrate_on_start and url is not None:
+            migrate(url)
+        self._installation_key = self.bookings.installation_key()
+
+    def _look_at_redis(self) -> None:
+        try:
+            self._fast_jobs.ping()
+        except StoreError as error:
+            self._switchboard.redis.open(str(error))
+            return
+        if self._switchboard.redis.close():
+            tell(self._switchboard.committer, Flush())
+            tell(self._switchboard.patient, Flush())
+            self._scheduler.wake.set()
+
+    def _read_durability(self) -> None:
+        try:
+            self._redis_state = read_redis_state(self._accepting_redis)
+        except StoreError as error:
+            self._switchboard.redis.open(str(error))
+
+    def _durability(self) -> str:
+        return (self._redis_state.durability if self._redis_state is not None else Durability.UNKNOWN).value
+
+    def _flush_impressions(self) -> None:
+        try:
+            self.impressions.flush()
+        except StoreError as error:
+            log.debug("impressions wait for PostgreSQL: %s", error)
+
+
+def _job_store(settings: Settings, client: Any) -> JobStore:
+    return JobStore(
+        client,
+        depth_max=settings.queue_depth_max,
+        user_jobs_max=settings.user_jobs_in_flight_max,
+        ttl_s=settings.job_ttl_s,
+    )
+
+
+def _lives(ref: pykka.ActorRef[Any] | None) -> bool:
+    # An actor may call itself alive when its thread is gone: a handler that replies twice does that.
+    if ref is None or not ref.is_alive():
+        return False
+    actor = ref._actor_weakref()  # noqa: SLF001 - pykka has no public way from a reference to its thread
+    return actor is not None and (actor.thread is None or actor.thread.is_alive())
+
+
+def _stop_actor(ref: pykka.ActorRef[Any] | None, timeout_s: float) -> None:
+    if ref is not None and _lives(ref):
+        try:
+            ref.stop(timeout=timeout_s)
+        except pykka.Timeout:
+            log.warning("%s did not stop in time", ref)
