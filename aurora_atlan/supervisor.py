@@ -66,6 +66,9 @@ _SILENCE_S = 0.5
 _KEEP_IN_TOUCH_S = 0.5
 _READ_DURABILITY_EVERY_S = 60.0
 _RELAY_AT_STOP_S = 2.0
+_WAIT_FOR_STORES_S = 1.0
+_DRAIN_TICK_S = 0.02
+_GATHERER_RESTARTS_MAX = 5
 
 
 class Supervisor:
@@ -108,6 +111,8 @@ class Supervisor:
         self._installation_key: bytes | None = None
         self._redis_state: RedisState | None = None
         self._actor_restarts = 0
+        # Since the last sweep.
+        self._gatherer_restarts = 0
         self._accepting = False
         self._stopping = threading.Event()
         self._stop_lock = threading.Lock()
@@ -248,12 +253,7 @@ class Supervisor:
         }
         # With PostgreSQL away bookings are still accepted, and wait: taking the service out of rotation
         # would only refuse them.
-        ready = (
-            self._accepting
-            and gatherers
-            and components["redis"].ok
-            and self._installation_key is not None
-        )
+        ready = self._accepting and gatherers and components["redis"].ok and self._installation_key is not None
         return HealthReport(ready, components)
 
     # The watching thread.
@@ -261,8 +261,10 @@ class Supervisor:
     def _watch(self) -> None:
         next_sweep = 0.0
         while not self._stopping.is_set():
-            wait_s = self._scheduler.tell_due()
+            wait_s = None
             try:
+                wait_s = self._scheduler.tell_due()
+                self._restart_gatherers()
                 self._activate()
                 now = time.monotonic()
                 if now >= next_sweep:
@@ -279,14 +281,19 @@ class Supervisor:
         room = self.settings.actors_max - len(self._cells.alive())
         for cell in self._cells.startable(room):
             generation = cell.begin()
-            ref = BookingActor.start_hidden(
-                cell, generation, self._switchboard, self._jobs, self.settings.batch_max, self._actor_died
-            )
+            try:
+                ref = BookingActor.start_hidden(
+                    cell, generation, self._switchboard, self._jobs, self.settings.batch_max, self._actor_died
+                )
+            except RuntimeError as error:
+                # No thread to be had.
+                self._actor_died(cell, generation, error)
+                continue
             if cell.started(generation, ref, time.monotonic()):
                 tell(ref, Rescan())
 
     def _sweep(self, now: float) -> None:
-        self._restart_gatherers()
+        self._gatherer_restarts = 0
         for cell in self._cells.alive():
             self._look_after(cell, now)
         self._find_work(now)
@@ -296,9 +303,8 @@ class Supervisor:
         ref, generation = cell.ref, cell.generation
         if ref is not None and not _lives(ref):
             self._actor_died(cell, generation, None)
-        elif cell.state is CellState.RUNNING and not cell.busy:
-            if now - cell.last_progress > self.settings.actor_idle_s:
-                tell(cell.ask_to_passivate(), Passivate())
+        elif not cell.busy and now - cell.last_progress > self.settings.actor_idle_s:
+            tell(cell.ask_to_passivate(), Passivate())
 
     def _find_work(self, now: float) -> None:
         # The index of events with work is the doorbell of last resort: for jobs another process accepted,
@@ -339,9 +345,7 @@ class Supervisor:
         self._switchboard.patient = self._start_committer(patient=True)
 
     def _start_journal(self) -> pykka.ActorRef[JournalActor]:
-        return JournalActor.start_hidden(
-            self._switchboard, self._fast_jobs, self._cells.announce, self._gatherer_died
-        )
+        return JournalActor.start_hidden(self._switchboard, self._fast_jobs, self._cells.announce, self._gatherer_died)
 
     def _start_committer(self, *, patient: bool) -> pykka.ActorRef[CommitterActor]:
         return CommitterActor.start_hidden(
@@ -353,32 +357,39 @@ class Supervisor:
         self._scheduler.wake.set()
 
     def _restart_gatherers(self) -> None:
-        if not self._accepting:
+        # At once, but only so often between two sweeps: without them nothing works, so nobody gives up.
+        if not self._accepting or self._gatherer_restarts >= _GATHERER_RESTARTS_MAX:
             return
-        if not _lives(self._switchboard.journal):
-            self._actor_restarts += 1
-            self._switchboard.journal = self._start_journal()
-        for patient in (False, True):
-            ref = self._switchboard.patient if patient else self._switchboard.committer
-            if not _lives(ref):
-                self._actor_restarts += 1
-                self._replace_committer(patient=patient)
+        board = self._switchboard
+        if not _lives(board.journal):
+            board.journal = self._start_journal()
+            self._count_gatherer_restart()
+        replaced = False
+        if not _lives(board.committer):
+            board.committer = self._start_committer(patient=False)
+            replaced = True
+        if not _lives(board.patient):
+            board.patient = self._start_committer(patient=True)
+            replaced = True
+        if replaced:
+            self._count_gatherer_restart()
+            for cell in self._cells.alive():
+                tell(cell.ref, CommitterReplaced())
 
-    def _replace_committer(self, *, patient: bool) -> None:
-        ref = self._start_committer(patient=patient)
-        if patient:
-            self._switchboard.patient = ref
-        else:
-            self._switchboard.committer = ref
-        for cell in self._cells.alive():
-            tell(cell.ref, CommitterReplaced())
+    def _count_gatherer_restart(self) -> None:
+        self._gatherer_restarts += 1
+        self._actor_restarts += 1
 
     def _drain_actors(self, deadline: float) -> None:
-        for cell in self._cells.alive():
-            tell(cell.ref, Drain())
-        while self._cells.alive() and time.monotonic() < deadline:
-            # Whoever stops has nothing to signal with: its cell says so.
-            time.sleep(0.01)
+        # A batch that waits for a store that is away stays in the queue for the next start.
+        patience = time.monotonic() + _WAIT_FOR_STORES_S
+        while (alive := self._cells.alive()) and (now := time.monotonic()) < deadline:
+            if now > patience and (self._switchboard.redis.is_open or self._switchboard.postgres.is_open):
+                return
+            for cell in alive:
+                # Again and again: one that was just being started was not there to be told.
+                tell(cell.ref, Drain())
+            time.sleep(_DRAIN_TICK_S)
 
     # The thread that keeps in touch with PostgreSQL and Redis.
 
@@ -397,7 +408,7 @@ class Supervisor:
             if self._installation_key is None:
                 self._prepare_database()
             self._owner_lock.keep()
-        except Exception as error:
+        except StoreError as error:
             self._switchboard.postgres.open(str(error))
             return
         if self._switchboard.postgres.close():

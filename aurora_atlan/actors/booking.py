@@ -17,6 +17,7 @@ from uuid import UUID
 from aurora_atlan.actors.cell import EventCell
 from aurora_atlan.actors.messages import (
     Batch,
+    BatchAnswer,
     BatchDecided,
     BatchFailed,
     BatchFenced,
@@ -41,6 +42,10 @@ from aurora_atlan.persistence.records import Job
 _SOLO_TRIES = 3
 
 _READ_AGAIN_S = 0.25
+
+# The other owner decides what waits there within its own sweep. If work is left after this time it may have
+# been killed, and then its events can be had before their leases end.
+_FOREIGN_S = 1.0
 
 # Of this process: an answer for a batch that an actor no longer waits for is ignored.
 _batch_ids = itertools.count(1)
@@ -87,30 +92,20 @@ class BookingActor(SupervisedActor):
         self._handled = 0
 
     def handle(self, message: Any) -> None:
-        """Handle one message; the way of a job leads from the first case to the third."""
+        """Handle one message; a job's way leads through the first three cases."""
         match message:
             case JobAccepted(job):
                 self._take(job)
             case Flush():
                 self._flush_told = False
                 self._hand_in_next()
-            case BatchDecided():
-                self._decided(message)
+            case BatchDecided() | BatchFailed() | BatchFenced() | BatchPaused() | BatchForeign():
+                batch = self._in_flight
+                if batch is not None and batch.batch_id == message.batch_id:
+                    self._in_flight = None
+                    self._answered(batch, message)
             case Rescan():
                 self._rescan()
-            case BatchFailed():
-                self._bisect(message)
-            case BatchFenced(batch_id):
-                self._fenced(batch_id)
-            case BatchPaused(batch_id):
-                if self._clear_in_flight(batch_id):
-                    self._forget()
-                    self._paused = True
-                    self._note_progress()
-            case BatchForeign(batch_id, lease_s):
-                if self._clear_in_flight(batch_id):
-                    self._cell.foreign(self._generation, time.monotonic() + lease_s)
-                    self.stop()
             case CommitterReplaced():
                 if self._in_flight is not None:
                     tell(self._switchboard.committer, HandIn(self._in_flight))
@@ -152,6 +147,7 @@ class BookingActor(SupervisedActor):
 
     def _hand_in_next(self) -> None:
         if self._in_flight is not None or self._paused or self._draining:
+            self._note_progress()
             return
         if self._behind and not self._suspects and len(self._pending) < self._batch_max:
             try:
@@ -172,34 +168,41 @@ class BookingActor(SupervisedActor):
             event_id=self._cell.event_id,
             epoch=self._epoch,
             jobs=jobs,
-            poisoned=frozenset(
-                job_id for job_id, count in self._solo_failures.items() if count >= _SOLO_TRIES
-            ),
+            poisoned=frozenset(job_id for job_id, count in self._solo_failures.items() if count >= _SOLO_TRIES),
             attempts=1 + max(failures),
             handed_in_at=time.monotonic(),
             sender=self.actor_ref,
         )
         tell(self._switchboard.committer, HandIn(self._in_flight))
 
-    def _decided(self, decided: BatchDecided) -> None:
-        if not self._clear_in_flight(decided.batch_id):
-            return
-        self._epoch = decided.epoch
-        self._cell.seen(decided.last_queue_number)
-        self._cell.committed(self._generation, time.monotonic())
-        if not self._suspects:
-            self._solo_failures.clear()
+    def _answered(self, batch: Batch, answer: BatchAnswer) -> None:
+        match answer:
+            case BatchDecided(_, epoch, last_queue_number):
+                self._epoch = epoch
+                self._cell.seen(last_queue_number)
+                self._cell.committed(self._generation, time.monotonic())
+                if not self._suspects:
+                    self._solo_failures.clear()
+            case BatchFailed():
+                self._bisect(batch)
+            case BatchFenced():
+                # What the other owner has decided meanwhile, the ledger will say.
+                self._pending.extendleft(reversed(batch.jobs))
+                self._epoch = None
+                self._rescan()
+            case BatchPaused():
+                self._pending.clear()
+                self._suspects.clear()
+                self._cursor = 0
+                self._behind = True
+                self._paused = True
+            case BatchForeign():
+                self._cell.foreign(self._generation, time.monotonic() + _FOREIGN_S)
+                self.stop()
+                return
         self._note_progress()
         self._flush_soon()
         self._stop_if_drained()
-
-    def _fenced(self, batch_id: int) -> None:
-        batch = self._in_flight
-        if batch is not None and self._clear_in_flight(batch_id):
-            # What the other owner has decided meanwhile, the ledger will say.
-            self._pending.extendleft(reversed(batch.jobs))
-            self._epoch = None
-            self._rescan()
 
     def _catch_up(self) -> None:
         room = 2 * self._batch_max - len(self._pending)
@@ -224,10 +227,7 @@ class BookingActor(SupervisedActor):
         count = min(self._batch_max, len(self._pending))
         return tuple(self._pending.popleft() for _ in range(count))
 
-    def _bisect(self, failed: BatchFailed) -> None:
-        batch = self._in_flight
-        if batch is None or not self._clear_in_flight(failed.batch_id):
-            return
+    def _bisect(self, batch: Batch) -> None:
         if len(batch.jobs) == 1:
             job_id = batch.jobs[0].job_id
             self._solo_failures[job_id] = self._solo_failures.get(job_id, 0) + 1
@@ -235,7 +235,6 @@ class BookingActor(SupervisedActor):
         else:
             middle = len(batch.jobs) // 2
             self._suspects.extendleft((batch.jobs[middle:], batch.jobs[:middle]))
-        self._flush_soon()
 
     def _rescan(self) -> None:
         # What is in memory stays: it was accepted earlier, even if Redis has lost it since.
@@ -243,18 +242,6 @@ class BookingActor(SupervisedActor):
         self._behind = True
         self._paused = False
         self._flush_soon()
-
-    def _forget(self) -> None:
-        self._pending.clear()
-        self._suspects.clear()
-        self._cursor = 0
-        self._behind = True
-
-    def _clear_in_flight(self, batch_id: int) -> bool:
-        if self._in_flight is None or self._in_flight.batch_id != batch_id:
-            return False
-        self._in_flight = None
-        return True
 
     def _held_ids(self) -> frozenset[UUID]:
         in_flight = self._in_flight.jobs if self._in_flight is not None else ()

@@ -76,6 +76,8 @@ class EventCell:
         self._crashes: deque[float] = deque()
         self._until = 0.0
         self._told = 0
+        # This incarnation is the one try that a quarantined event gets.
+        self._probing = False
 
     def accepted(self, queue_number: int) -> pykka.ActorRef[BookingActor] | None:
         """Note an accepted job; return the actor that must be told of it, None when there is none."""
@@ -104,6 +106,7 @@ class EventCell:
     def begin(self) -> int:
         """Enter STARTING; return the new incarnation's generation."""
         with self._lock:
+            self._probing = self.state is CellState.QUARANTINED
             self.state = CellState.STARTING
             self.generation += 1
             self._told = 0
@@ -156,6 +159,7 @@ class EventCell:
         with self._lock:
             if generation == self.generation:
                 self._crashes.clear()
+                self._probing = False
                 self.last_progress = now
 
     def crashed(self, generation: int, now: float) -> CellState | None:
@@ -166,7 +170,7 @@ class EventCell:
             self._crashes.append(now)
             while self._crashes[0] < now - self._policy.window_s:
                 self._crashes.popleft()
-            if len(self._crashes) > self._policy.crashes_max:
+            if self._probing or len(self._crashes) > self._policy.crashes_max:
                 self._leave(CellState.QUARANTINED, now + self._policy.quarantine_s)
             else:
                 self._leave(CellState.BACKOFF, now + self._policy.backoff_s(len(self._crashes)))

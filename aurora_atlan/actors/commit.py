@@ -60,10 +60,9 @@ class Fenced:
 
 @dataclass(frozen=True, slots=True)
 class Foreign:
-    """Another living process owns the event for so long; nothing was decided."""
+    """Another living process owns the event; nothing was decided."""
 
     batch: Batch
-    lease_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,14 +127,12 @@ class Committing:
             return _Claim(batch, inventory) if batch.epoch == inventory.epoch else Fenced(batch)
         if row.takeable:
             return _Claim(batch, replace(inventory, epoch=inventory.epoch + 1))
-        return Foreign(batch, self._lease.total_seconds())
+        return Foreign(batch)
 
     def _decide(self, work: UnitOfWork, claims: Sequence[_Claim]) -> list[Verdict]:
         known = work.outcomes([job.job_id for claim in claims for job in claim.batch.jobs])
         held = work.held_slots({(job.event_id, job.user_id) for claim in claims for job in claim.batch.jobs})
-        seats = [
-            min(len(claim.batch.jobs), claim.inventory.capacity - claim.inventory.sold) for claim in claims
-        ]
+        seats = [min(len(claim.batch.jobs), claim.inventory.capacity - claim.inventory.sold) for claim in claims]
         now, booking_ids = work.clock_and_booking_ids(sum(seats))
 
         verdicts: list[Verdict] = []
@@ -158,16 +155,14 @@ class Committing:
         claim: _Claim,
         now: datetime,
         known: Mapping[UUID, Outcome],
-        held: Mapping[tuple[int, int], set[int]],
+        held: Mapping[int, Mapping[int, set[int]]],
         booking_ids: Sequence[int],
     ) -> tuple[Change, Decided]:
         batch, inventory = claim.batch, claim.inventory
         facts = Facts(
             now=now,
             outcomes=known,
-            held_slots={
-                user_id: slots for (event_id, user_id), slots in held.items() if event_id == batch.event_id
-            },
+            held_slots=held.get(batch.event_id, {}),
             booking_ids=booking_ids,
             poisoned=batch.poisoned,
             age_max=self._job_age_max,

@@ -165,8 +165,8 @@ class CommitterActor(Gatherer[HandIn]):
                 tell(batch.sender, BatchPaused(batch.batch_id))
             case Fenced():
                 tell(batch.sender, BatchFenced(batch.batch_id))
-            case Foreign(_, lease_s):
-                tell(batch.sender, BatchForeign(batch.batch_id, lease_s))
+            case Foreign():
+                tell(batch.sender, BatchForeign(batch.batch_id))
             case Failed(_, error):
                 tell(batch.sender, BatchFailed(batch.batch_id, error))
 
@@ -222,10 +222,7 @@ def _finish(decided: Decided, now: float) -> Finish:
     batch = decided.batch
     return Finish(
         batch.event_id,
-        [
-            FinishedJob(job, outcome, batch.attempts)
-            for job, outcome in zip(batch.jobs, decided.outcomes, strict=True)
-        ],
+        [FinishedJob(job, outcome, batch.attempts) for job, outcome in zip(batch.jobs, decided.outcomes, strict=True)],
         decided.last_queue_number,
         (now - batch.handed_in_at) / len(batch.jobs),
     )

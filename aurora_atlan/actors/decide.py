@@ -6,7 +6,8 @@ to every promise, and a simulation can replay it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -24,11 +25,11 @@ class Facts:
     # Answers that jobs of the batch have already.
     outcomes: Mapping[UUID, Outcome]
     # Slots that users hold of this event with confirmed bookings.
-    held_slots: Mapping[int, Set[int]]
+    held_slots: Mapping[int, AbstractSet[int]]
     # Fresh ids for bookings, at least as many as there can be confirmations.
     booking_ids: Sequence[int]
     # Jobs that failed alone too often: answered "poison" without looking at them again.
-    poisoned: Set[UUID]
+    poisoned: AbstractSet[UUID]
     # Jobs older than this expire; None: never.
     age_max: timedelta | None
 
@@ -61,9 +62,7 @@ def decide(inventory: Inventory, jobs: Sequence[Job], facts: Facts) -> Ruling:
             outcomes.append(known)
             continue
         if job.queue_number <= last_number:
-            entries.append(
-                Draft(Kind.QUEUE_RESTARTED, sold, inventory.capacity, queue_number=job.queue_number)
-            )
+            entries.append(Draft(Kind.QUEUE_RESTARTED, sold, inventory.capacity, queue_number=job.queue_number))
         last_number = job.queue_number
 
         held = slots.setdefault(job.user_id, set())
@@ -101,9 +100,7 @@ def decide(inventory: Inventory, jobs: Sequence[Job], facts: Facts) -> Ruling:
             )
         )
         outcomes.append(
-            Outcome(
-                job_id=job.job_id, kind=kind, reason=reason, booking_id=booking_id, decided_at=facts.now
-            )
+            Outcome(job_id=job.job_id, kind=kind, reason=reason, booking_id=booking_id, decided_at=facts.now)
         )
 
     highest = max([inventory.last_queue_number, *(job.queue_number for job in jobs)])
@@ -111,18 +108,14 @@ def decide(inventory: Inventory, jobs: Sequence[Job], facts: Facts) -> Ruling:
     return Ruling(Change(after, entries, bookings), outcomes)
 
 
-def _verdict(
-    inventory: Inventory, job: Job, facts: Facts, sold: int, bookings_held: int
-) -> tuple[Kind, Reason | None]:
+def _verdict(inventory: Inventory, job: Job, facts: Facts, sold: int, bookings_held: int) -> tuple[Kind, Reason | None]:
     if job.job_id in facts.poisoned:
         return Kind.FAILED, Reason.POISON
     reason = _refusal(inventory, job, facts, sold, bookings_held)
     return (Kind.CONFIRMED, None) if reason is None else (Kind.REJECTED, reason)
 
 
-def _refusal(
-    inventory: Inventory, job: Job, facts: Facts, sold: int, bookings_held: int
-) -> Reason | None:
+def _refusal(inventory: Inventory, job: Job, facts: Facts, sold: int, bookings_held: int) -> Reason | None:
     # The order is part of the contract: a client is told the first that applies.
     if inventory.gone:
         return Reason.EVENT_GONE
@@ -139,7 +132,7 @@ def _refusal(
     return None
 
 
-def _lowest_free(held: Set[int]) -> int:
+def _lowest_free(held: AbstractSet[int]) -> int:
     slot = 1
     while slot in held:
         slot += 1

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-
 from typing import TypeVar
 from uuid import UUID
 
@@ -134,9 +133,7 @@ class Gate:
                 accepted_at=job.accepted_at,
             )
             work.record([Change(inventory, [entry])], at)
-        return Outcome(
-            job_id=job.job_id, kind=Kind.CANCELLED, reason=Reason.CANCELLED, booking_id=None, decided_at=at
-        )
+        return Outcome(job_id=job.job_id, kind=Kind.CANCELLED, reason=Reason.CANCELLED, booking_id=None, decided_at=at)
 
     def _set_capacity(self, event_id: int, capacity: int) -> CapacityChanged:
         with self._bookings.unit_of_work() as work:

@@ -200,10 +200,9 @@ class BatchFenced:
 
 @dataclass(frozen=True, slots=True)
 class BatchForeign:
-    """To an event's actor: another process owns the event for so many seconds more."""
+    """To an event's actor: another living process owns the event."""
 
     batch_id: int
-    lease_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,3 +219,5 @@ class BatchFailed:
     batch_id: int
     error: str
 
+
+BatchAnswer = BatchDecided | BatchFenced | BatchForeign | BatchPaused | BatchFailed

@@ -48,7 +48,7 @@ class SupervisedActor(pykka.ThreadingActor):
         self.thread = threading.current_thread()
         try:
             self.prepare()
-        except BaseException as error:  # noqa: BLE001 - a SystemExit here would leave a zombie behind
+        except BaseException as error:
             log.exception("%s failed to start", self)
             self.actor_stopped.set()
             self.died(error)

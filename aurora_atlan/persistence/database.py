@@ -81,7 +81,6 @@ class Database:
             self._configure(connection)
             return connection
 
-
     def _drain(self) -> None:
         # After a restart of the server every pooled connection is dead. Renewing them all on the first
         # broken one costs one error; finding them one by one costs an error each.

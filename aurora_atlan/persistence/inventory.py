@@ -109,15 +109,15 @@ class UnitOfWork:
         rows = self._connection.execute(_SQL["outcomes"], {"job_ids": list(job_ids)}).fetchall()
         return {row[0]: _outcome(row) for row in rows}
 
-    def held_slots(self, wanted: Collection[tuple[int, int]]) -> dict[tuple[int, int], set[int]]:
-        """Return the slots that each of these (event, user) pairs holds with confirmed bookings."""
+    def held_slots(self, wanted: Collection[tuple[int, int]]) -> dict[int, dict[int, set[int]]]:
+        """Return by event and user the slots that these (event, user) pairs hold with confirmed bookings."""
         parameters = {
             "event_ids": [event_id for event_id, _ in wanted],
             "user_ids": [user_id for _, user_id in wanted],
         }
-        held: dict[tuple[int, int], set[int]] = {}
+        held: dict[int, dict[int, set[int]]] = {}
         for event_id, user_id, slot in self._connection.execute(_SQL["held_slots"], parameters):
-            held.setdefault((event_id, user_id), set()).add(slot)
+            held.setdefault(event_id, {}).setdefault(user_id, set()).add(slot)
         return held
 
     def clock_and_booking_ids(self, count: int) -> tuple[datetime, list[int]]:

@@ -230,9 +230,7 @@ def _enqueueing(job: NewJob, reply: list[Any]) -> Enqueueing:
     if word not in (b"accepted", b"known"):
         return _REFUSALS[word]
     _, number, last_decided, accepted, pace = reply
-    accepted_job = Job(
-        job.job_id, job.event_id, job.user_id, job.quantity, number, _time(accepted), job.request_id
-    )
+    accepted_job = Job(job.job_id, job.event_id, job.user_id, job.quantity, number, _time(accepted), job.request_id)
     return Enqueued(accepted_job, last_decided, pace / 1_000_000, known=word == b"known")
 
 
@@ -281,4 +279,3 @@ def _kind(status: bytes, reason: str) -> Kind:
     if reason == Reason.CANCELLED:
         return Kind.CANCELLED
     return Kind.FAILED if reason == Reason.POISON else Kind.REJECTED
-

@@ -15,4 +15,6 @@ def load(name: str) -> dict[str, bytes]:
     """
     text = resources.files(__package__).joinpath("sql", f"{name}.sql").read_text(encoding="utf-8")
     queries = aiosql.from_str(text, "psycopg", mandatory_parameters=False)
-    return {query: getattr(queries, query).sql.encode() for query in queries.available_queries}
+    # aiosql adds a "_cursor" variant of every query, which executes by itself: of no use here.
+    names = (name for name in queries.available_queries if not name.endswith("_cursor"))
+    return {name: getattr(queries, name).sql.encode() for name in names}

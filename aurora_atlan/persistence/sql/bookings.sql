@@ -54,7 +54,7 @@ SELECT booking.event_id, booking.user_id, booking.slot
 SELECT clock_timestamp(),
        ARRAY(SELECT nextval('bookings_id_seq') FROM generate_series(1, :count))
 
--- name: record
+-- name: record!
 -- Write what was decided: bookings, ledger, outbox, and the inventory rows they were decided under.
 WITH booked AS (
     INSERT INTO bookings (id, job_id, event_id, user_id, quantity, slot, queue_number, created_at)
@@ -84,7 +84,7 @@ UPDATE event_inventory AS inventory
             ledger_head text, owner bigint, epoch bigint, lease_until timestamptz)
  WHERE inventory.event_id = new.event_id
 
--- name: release_leases
+-- name: release_leases!
 -- Give up the events this process still owns at these epochs; a row that is locked keeps its lease until it ends.
 UPDATE event_inventory AS inventory
    SET owner = NULL, lease_until = NULL
@@ -106,7 +106,7 @@ SELECT id, job_id, event_id, user_id, quantity, status, created_at, cancelled_at
   FROM bookings
  WHERE id = :booking_id AND (:user_id::bigint IS NULL OR user_id = :user_id)
 
--- name: cancel_booking
+-- name: cancel_booking!
 -- Mark a confirmed booking cancelled.
 UPDATE bookings SET status = 'cancelled', cancelled_at = :at WHERE id = :booking_id AND status = 'confirmed'
 
@@ -118,10 +118,10 @@ SELECT entry.event_id, entry.user_id, entry.quantity, entry.queue_number, entry.
   LEFT JOIN bookings AS booking ON booking.id = entry.booking_id
  WHERE entry.job_id = :job_id
 
--- name: pause_event
+-- name: pause_event!
 UPDATE event_inventory SET paused = :paused WHERE event_id = :event_id
 
--- name: pause_installation
+-- name: pause_installation!
 UPDATE installation SET paused = :paused
 
 -- name: installation_key

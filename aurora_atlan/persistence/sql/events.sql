@@ -1,7 +1,7 @@
 -- name: create_event
 INSERT INTO events (name, venue, time) VALUES (:name, :venue, :time) RETURNING id, created_at
 
--- name: create_inventory
+-- name: create_inventory!
 -- The row that sales lock; its first ledger entry is written in the same transaction.
 INSERT INTO event_inventory (event_id, capacity, cap_per_user, opens_at, closes_at)
 VALUES (:event_id, :capacity, :cap_per_user, :opens_at, :closes_at)

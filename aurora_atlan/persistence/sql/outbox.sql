@@ -10,7 +10,7 @@ SELECT entry.event_id, entry.entry_number, entry.kind, entry.job_id, entry.booki
  ORDER BY outbox.event_id, outbox.entry_number
  LIMIT :limit
 
--- name: forget
+-- name: forget!
 -- What has been told.
 DELETE FROM outbox
  USING unnest(:event_ids::bigint[], :entry_numbers::bigint[]) AS told (event_id, entry_number)
