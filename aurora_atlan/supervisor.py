@@ -1,7 +1,6 @@
 """The supervisor: what a program starts, asks and stops, and who restarts what and when to give up.
 
-Two plain threads, not actors, watch over the actors: one activates, restarts and rings; the other keeps in
-touch with PostgreSQL and Redis, so that a dependency that hangs never holds up an activation.
+A plain thread, not an actor, watches over the actors: it activates, restarts and rings.
 """
 
 from __future__ import annotations
@@ -16,10 +15,9 @@ from types import TracebackType
 from typing import Any, Self
 from uuid import UUID
 
-import pykka
-
 from aurora_atlan.actors.acceptance import Acceptance
 from aurora_atlan.actors.booking import BookingActor
+from aurora_atlan.actors.breaker import Breaker
 from aurora_atlan.actors.cell import CellState, EventCell, RestartPolicy
 from aurora_atlan.actors.cells import Cells
 from aurora_atlan.actors.commit import Committing
@@ -28,11 +26,11 @@ from aurora_atlan.actors.errors import UnavailableError
 from aurora_atlan.actors.gate import CapacityChanged, Gate
 from aurora_atlan.actors.health import ComponentHealth, HealthReport
 from aurora_atlan.actors.journal import JournalActor
+from aurora_atlan.actors.liaison import Liaison
 from aurora_atlan.actors.messages import (
     BookTickets,
     CommitterReplaced,
     Drain,
-    Flush,
     JobStatus,
     Passivate,
     Receipt,
@@ -41,17 +39,15 @@ from aurora_atlan.actors.messages import (
 from aurora_atlan.actors.relay import OutboxRelay
 from aurora_atlan.actors.scheduler import Scheduler
 from aurora_atlan.actors.status import StatusDesk
-from aurora_atlan.actors.supervised import tell
+from aurora_atlan.actors.supervised import Ref, lives, stop, tell
 from aurora_atlan.actors.switchboard import Switchboard
 from aurora_atlan.config import Settings
 from aurora_atlan.persistence.bookings import BookingStore
 from aurora_atlan.persistence.database import Database
-from aurora_atlan.persistence.durability import Durability, RedisState, read_redis_state
 from aurora_atlan.persistence.errors import StoreError
 from aurora_atlan.persistence.events import EventStore
 from aurora_atlan.persistence.impressions import ImpressionCounter
 from aurora_atlan.persistence.jobs import JobStore
-from aurora_atlan.persistence.migrate import migrate
 from aurora_atlan.persistence.outbox import Told
 from aurora_atlan.persistence.ownership import OwnerLock, new_owner
 from aurora_atlan.persistence.records import Booking
@@ -63,8 +59,6 @@ log = logging.getLogger(__name__)
 _TICK_S = 0.25
 # Work in the log, an idle actor, and no progress for so long: its doorbell was lost.
 _SILENCE_S = 0.5
-_KEEP_IN_TOUCH_S = 0.5
-_READ_DURABILITY_EVERY_S = 60.0
 _RELAY_AT_STOP_S = 2.0
 _WAIT_FOR_STORES_S = 1.0
 _DRAIN_TICK_S = 0.02
@@ -84,10 +78,8 @@ class Supervisor:
         self.impressions = ImpressionCounter(self.database)
         self._owner = new_owner()
         self.bookings = BookingStore(self.database, self._owner)
-        self._accepting_redis = accepting_client(settings)
-        self._fast_jobs = _job_store(settings, self._accepting_redis)
+        self._fast_jobs = _job_store(settings, accepting_client(settings))
         self._jobs = _job_store(settings, patient_client(settings))
-        self._owner_lock = OwnerLock(self.database, self._owner)
         self._scheduler = Scheduler(time.monotonic)
         self._switchboard = Switchboard(self._scheduler)
         policy = RestartPolicy(
@@ -107,9 +99,15 @@ class Supervisor:
         self._desk = StatusDesk(self._switchboard, self._fast_jobs, self.bookings)
         self._gate = Gate(self.bookings, self._jobs)
         self._relay = OutboxRelay(self.database, on_outcome)
+        self._liaison = Liaison(
+            settings,
+            self._switchboard,
+            self._fast_jobs,
+            self.bookings,
+            OwnerLock(self.database, self._owner),
+            self.impressions,
+        )
 
-        self._installation_key: bytes | None = None
-        self._redis_state: RedisState | None = None
         self._actor_restarts = 0
         # Since the last sweep.
         self._gatherer_restarts = 0
@@ -117,7 +115,6 @@ class Supervisor:
         self._stopping = threading.Event()
         self._stop_lock = threading.Lock()
         self._watcher = threading.Thread(target=self._watch, name="aurora-watch", daemon=True)
-        self._liaison = threading.Thread(target=self._keep_in_touch, name="aurora-liaison", daemon=True)
 
     def start(self) -> None:
         """Start threads and actors and return at once; a store that is away is connected to when it is there.
@@ -145,14 +142,12 @@ class Supervisor:
             self._drain_actors(deadline)
             self._stopping.set()
             self._scheduler.wake.set()
-            for thread in (self._watcher, self._liaison):
-                if thread.is_alive():
-                    thread.join(max(0.1, deadline - time.monotonic()))
+            if self._watcher.is_alive():
+                self._watcher.join(max(0.1, deadline - time.monotonic()))
             for ref in (self._switchboard.journal, self._switchboard.committer, self._switchboard.patient):
-                _stop_actor(ref, max(0.1, deadline - time.monotonic()))
+                stop(ref, max(0.1, deadline - time.monotonic()))
             self._relay.stop(_RELAY_AT_STOP_S)
-            self._flush_impressions()
-            self._owner_lock.release()
+            self._liaison.stop(max(0.1, deadline - time.monotonic()))
             self.database.close()
             self._fast_jobs.close()
             self._jobs.close()
@@ -186,7 +181,7 @@ class Supervisor:
         """
         if not self._accepting:
             raise UnavailableError("the service is stopping; try again")
-        return self._acceptance.accept(attempt, self._installation_key, self._durability())
+        return self._acceptance.accept(attempt, self._liaison.installation_key, self._liaison.durability)
 
     def status(self, job_id: UUID) -> JobStatus | None:
         """Return where a job stands; None when it is unknown. Raises UnavailableError."""
@@ -225,20 +220,20 @@ class Supervisor:
             ref is not None and ref.is_alive()
             for ref in (self._switchboard.journal, self._switchboard.committer, self._switchboard.patient)
         )
-        state = self._redis_state
+        state = self._liaison.redis_state
         components = {
             "redis": ComponentHealth(
                 not redis.is_open and state is not None,
-                redis.reason or ("connected" if state is not None else "not reached yet"),
+                _connection(redis, reached=state is not None),
                 {
-                    "durability": self._durability(),
+                    "durability": self._liaison.durability,
                     "maxmemoryPolicy": state.maxmemory_policy if state is not None else None,
                     "version": state.version if state is not None else None,
                 },
             ),
             "postgresql": ComponentHealth(
-                not postgres.is_open and self._installation_key is not None,
-                postgres.reason or ("connected" if self._installation_key is not None else "not reached yet"),
+                not postgres.is_open and self._liaison.installation_key is not None,
+                _connection(postgres, reached=self._liaison.installation_key is not None),
             ),
             "actors": ComponentHealth(
                 gatherers and not quarantined,
@@ -253,7 +248,7 @@ class Supervisor:
         }
         # With PostgreSQL away bookings are still accepted, and wait: taking the service out of rotation
         # would only refuse them.
-        ready = self._accepting and gatherers and components["redis"].ok and self._installation_key is not None
+        ready = self._accepting and gatherers and components["redis"].ok and self._liaison.installation_key is not None
         return HealthReport(ready, components)
 
     # The watching thread.
@@ -276,8 +271,9 @@ class Supervisor:
             self._scheduler.wake.clear()
 
     def _activate(self) -> None:
-        if not self._accepting:
+        if not self._accepting or not self._cells.wanting():
             return
+        self._make_room()
         room = self.settings.actors_max - len(self._cells.alive())
         for cell in self._cells.startable(room):
             generation = cell.begin()
@@ -297,11 +293,10 @@ class Supervisor:
         for cell in self._cells.alive():
             self._look_after(cell, now)
         self._find_work(now)
-        self._make_room()
 
     def _look_after(self, cell: EventCell, now: float) -> None:
         ref, generation = cell.ref, cell.generation
-        if ref is not None and not _lives(ref):
+        if ref is not None and not lives(ref):
             self._actor_died(cell, generation, None)
         elif not cell.busy and now - cell.last_progress > self.settings.actor_idle_s:
             tell(cell.ask_to_passivate(), Passivate())
@@ -325,10 +320,11 @@ class Supervisor:
 
     def _make_room(self) -> None:
         # Over the cap the least recently used idle actors go first.
-        wanting = self._cells.wanting()
-        idle = [cell for cell in self._cells.alive() if cell.state is CellState.RUNNING and not cell.busy]
-        if wanting and len(self._cells.alive()) >= self.settings.actors_max:
-            for cell in sorted(idle, key=lambda cell: cell.last_progress)[:wanting]:
+        alive = self._cells.alive()
+        excess = len(alive) + self._cells.wanting() - self.settings.actors_max
+        if excess > 0:
+            idle = [cell for cell in alive if not cell.busy]
+            for cell in sorted(idle, key=lambda cell: cell.last_progress)[:excess]:
                 tell(cell.ask_to_passivate(), Passivate())
 
     def _actor_died(self, cell: EventCell, generation: int, error: BaseException | None) -> None:
@@ -344,10 +340,10 @@ class Supervisor:
         self._switchboard.committer = self._start_committer(patient=False)
         self._switchboard.patient = self._start_committer(patient=True)
 
-    def _start_journal(self) -> pykka.ActorRef[JournalActor]:
+    def _start_journal(self) -> Ref:
         return JournalActor.start_hidden(self._switchboard, self._fast_jobs, self._cells.announce, self._gatherer_died)
 
-    def _start_committer(self, *, patient: bool) -> pykka.ActorRef[CommitterActor]:
+    def _start_committer(self, *, patient: bool) -> Ref:
         return CommitterActor.start_hidden(
             self._switchboard, self._committing, self.bookings, self._jobs, self._gatherer_died, patient=patient
         )
@@ -361,14 +357,14 @@ class Supervisor:
         if not self._accepting or self._gatherer_restarts >= _GATHERER_RESTARTS_MAX:
             return
         board = self._switchboard
-        if not _lives(board.journal):
+        if not lives(board.journal):
             board.journal = self._start_journal()
             self._count_gatherer_restart()
         replaced = False
-        if not _lives(board.committer):
+        if not lives(board.committer):
             board.committer = self._start_committer(patient=False)
             replaced = True
-        if not _lives(board.patient):
+        if not lives(board.patient):
             board.patient = self._start_committer(patient=True)
             replaced = True
         if replaced:
@@ -391,61 +387,12 @@ class Supervisor:
                 tell(cell.ref, Drain())
             time.sleep(_DRAIN_TICK_S)
 
-    # The thread that keeps in touch with PostgreSQL and Redis.
 
-    def _keep_in_touch(self) -> None:
-        read_durability_at = 0.0
-        while not self._stopping.wait(_KEEP_IN_TOUCH_S if self._installation_key is not None else 0.05):
-            self._look_at_postgres()
-            self._look_at_redis()
-            if time.monotonic() >= read_durability_at and not self._switchboard.redis.is_open:
-                self._read_durability()
-                read_durability_at = time.monotonic() + _READ_DURABILITY_EVERY_S
-            self._flush_impressions()
-
-    def _look_at_postgres(self) -> None:
-        try:
-            if self._installation_key is None:
-                self._prepare_database()
-            self._owner_lock.keep()
-        except StoreError as error:
-            self._switchboard.postgres.open(str(error))
-            return
-        if self._switchboard.postgres.close():
-            tell(self._switchboard.committer, Flush())
-            tell(self._switchboard.patient, Flush())
-
-    def _prepare_database(self) -> None:
-        url = self.settings.migrator_database_url or self.settings.database_url
-        if self.settings.migrate_on_start and url is not None:
-            migrate(url)
-        self._installation_key = self.bookings.installation_key()
-
-    def _look_at_redis(self) -> None:
-        try:
-            self._fast_jobs.ping()
-        except StoreError as error:
-            self._switchboard.redis.open(str(error))
-            return
-        if self._switchboard.redis.close():
-            tell(self._switchboard.committer, Flush())
-            tell(self._switchboard.patient, Flush())
-            self._scheduler.wake.set()
-
-    def _read_durability(self) -> None:
-        try:
-            self._redis_state = read_redis_state(self._accepting_redis)
-        except StoreError as error:
-            self._switchboard.redis.open(str(error))
-
-    def _durability(self) -> str:
-        return (self._redis_state.durability if self._redis_state is not None else Durability.UNKNOWN).value
-
-    def _flush_impressions(self) -> None:
-        try:
-            self.impressions.flush()
-        except StoreError as error:
-            log.debug("impressions wait for PostgreSQL: %s", error)
+def _connection(breaker: Breaker, *, reached: bool) -> str:
+    # The reason names hosts and paths: it is for the log, not for whoever may read health.
+    if breaker.is_open:
+        return "out of reach; trying again, the log says why"
+    return "connected" if reached else "not reached yet"
 
 
 def _job_store(settings: Settings, client: Any) -> JobStore:
@@ -455,19 +402,3 @@ def _job_store(settings: Settings, client: Any) -> JobStore:
         user_jobs_max=settings.user_jobs_in_flight_max,
         ttl_s=settings.job_ttl_s,
     )
-
-
-def _lives(ref: pykka.ActorRef[Any] | None) -> bool:
-    # An actor may call itself alive when its thread is gone: a handler that replies twice does that.
-    if ref is None or not ref.is_alive():
-        return False
-    actor = ref._actor_weakref()  # noqa: SLF001 - pykka has no public way from a reference to its thread
-    return actor is not None and (actor.thread is None or actor.thread.is_alive())
-
-
-def _stop_actor(ref: pykka.ActorRef[Any] | None, timeout_s: float) -> None:
-    if ref is not None and _lives(ref):
-        try:
-            ref.stop(timeout=timeout_s)
-        except pykka.Timeout:
-            log.warning("%s did not stop in time", ref)

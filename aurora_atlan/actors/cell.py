@@ -10,12 +10,8 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import TYPE_CHECKING
 
-import pykka
-
-if TYPE_CHECKING:
-    from aurora_atlan.actors.booking import BookingActor
+from aurora_atlan.actors.supervised import Ref
 
 
 class CellState(Enum):
@@ -65,7 +61,7 @@ class EventCell:
         self.event_id = event_id
         self.state = CellState.IDLE
         self.generation = 0
-        self.ref: pykka.ActorRef[BookingActor] | None = None
+        self.ref: Ref | None = None
         # The highest queue number this process has seen for the event; outlives actors and Redis.
         self.highest_number = 0
         # Written by the actor, read by the sweep: it has jobs in memory or in flight.
@@ -79,7 +75,7 @@ class EventCell:
         # This incarnation is the one try that a quarantined event gets.
         self._probing = False
 
-    def accepted(self, queue_number: int) -> pykka.ActorRef[BookingActor] | None:
+    def accepted(self, queue_number: int) -> Ref | None:
         """Note an accepted job; return the actor that must be told of it, None when there is none."""
         with self._lock:
             self.highest_number = max(self.highest_number, queue_number)
@@ -113,7 +109,7 @@ class EventCell:
             self.busy = True
             return self.generation
 
-    def started(self, generation: int, ref: pykka.ActorRef[BookingActor], now: float) -> bool:
+    def started(self, generation: int, ref: Ref, now: float) -> bool:
         """Enter RUNNING; False when the incarnation has died already."""
         with self._lock:
             if generation != self.generation or self.state is not CellState.STARTING:
@@ -123,7 +119,7 @@ class EventCell:
             self.last_progress = now
             return True
 
-    def ask_to_passivate(self) -> pykka.ActorRef[BookingActor] | None:
+    def ask_to_passivate(self) -> Ref | None:
         """Enter PASSIVATING; return the actor to be asked, None when it is not running."""
         with self._lock:
             if self.state is not CellState.RUNNING:

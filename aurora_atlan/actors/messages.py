@@ -7,16 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING
 from uuid import UUID
 
+from aurora_atlan.actors.supervised import Ref
 from aurora_atlan.persistence.jobs import Enqueueing
 from aurora_atlan.persistence.records import Booking, Job, NewJob, Reason
-
-if TYPE_CHECKING:
-    import pykka
-
-    from aurora_atlan.actors.booking import BookingActor
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +159,7 @@ class Batch:
     poisoned: frozenset[UUID]
     attempts: int
     handed_in_at: float
-    sender: pykka.ActorRef[BookingActor] = field(repr=False)
+    sender: Ref = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-import pykka
-
-from aurora_atlan.actors.supervised import tell
+from aurora_atlan.actors.supervised import Ref, tell
 
 
 class Scheduler:
@@ -20,11 +18,11 @@ class Scheduler:
         self._clock = clock
         self._lock = threading.Lock()
         self._order = itertools.count()
-        self._due: list[tuple[float, int, pykka.ActorRef[Any], Any]] = []
+        self._due: list[tuple[float, int, Ref, Any]] = []
         # Set when something earlier than anything before was scheduled, or somebody rings.
         self.wake = threading.Event()
 
-    def after(self, delay_s: float, ref: pykka.ActorRef[Any], message: Any) -> None:
+    def after(self, delay_s: float, ref: Ref, message: Any) -> None:
         """Tell the actor this message in ``delay_s`` seconds."""
         with self._lock:
             heapq.heappush(self._due, (self._clock() + delay_s, next(self._order), ref, message))
@@ -33,7 +31,7 @@ class Scheduler:
     def tell_due(self) -> float | None:
         """Tell everything that is due; return the seconds until the next, None when nothing waits."""
         now = self._clock()
-        due: list[tuple[pykka.ActorRef[Any], Any]] = []
+        due: list[tuple[Ref, Any]] = []
         with self._lock:
             while self._due and self._due[0][0] <= now:
                 _, _, ref, message = heapq.heappop(self._due)

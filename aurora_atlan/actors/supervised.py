@@ -17,6 +17,9 @@ import pykka
 
 log = logging.getLogger(__name__)
 
+# An actor, whoever it is.
+Ref = pykka.ActorRef[Any]
+
 
 class ActorCrashedError(Exception):
     """Stands in for SystemExit and its like, which pykka takes as the end of every actor."""
@@ -86,7 +89,7 @@ class SupervisedActor(pykka.ThreadingActor):
         log.warning("%s ignores an unknown message of type %s", self, type(message).__name__)
 
 
-def tell(ref: pykka.ActorRef[Any] | None, message: Any) -> bool:
+def tell(ref: Ref | None, message: Any) -> bool:
     """Tell the actor, if it lives; False when it does not.
 
     A dead actor's messages are never needed: its successor reads what it must know.
@@ -98,3 +101,23 @@ def tell(ref: pykka.ActorRef[Any] | None, message: Any) -> bool:
     except pykka.ActorDeadError:
         return False
     return True
+
+
+def lives(ref: Ref | None) -> bool:
+    """Tell whether the actor and its thread are alive.
+
+    An actor may call itself alive when its thread is gone: one that replies twice to a message does that.
+    """
+    if ref is None or not ref.is_alive():
+        return False
+    actor = ref._actor_weakref()  # noqa: SLF001 - pykka has no public way from a reference to its thread
+    return actor is not None and (actor.thread is None or actor.thread.is_alive())
+
+
+def stop(ref: Ref | None, timeout_s: float) -> None:
+    """Stop the actor and wait for it, up to ``timeout_s``."""
+    if ref is not None and lives(ref):
+        try:
+            ref.stop(timeout=timeout_s)
+        except pykka.Timeout:
+            log.warning("%s did not stop in time", ref)

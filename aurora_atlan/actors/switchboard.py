@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-import pykka
-
 from aurora_atlan.actors.breaker import Breaker
 from aurora_atlan.actors.scheduler import Scheduler
-
-if TYPE_CHECKING:
-    from aurora_atlan.actors.committer import CommitterActor
-    from aurora_atlan.actors.journal import JournalActor
+from aurora_atlan.actors.supervised import Ref
 
 
 class Switchboard:
@@ -21,7 +14,7 @@ class Switchboard:
         self.scheduler = scheduler
         self.redis = Breaker("Redis")
         self.postgres = Breaker("PostgreSQL")
-        self.journal: pykka.ActorRef[JournalActor] | None = None
-        self.committer: pykka.ActorRef[CommitterActor] | None = None
+        self.journal: Ref | None = None
+        self.committer: Ref | None = None
         # Decides what the committer left out because somebody else held the row.
-        self.patient: pykka.ActorRef[CommitterActor] | None = None
+        self.patient: Ref | None = None

@@ -14,6 +14,7 @@ from uuid import UUID
 import redis
 
 from aurora_atlan.persistence import scripts
+from aurora_atlan.persistence.durability import RedisState, read_redis_state
 from aurora_atlan.persistence.errors import translated
 from aurora_atlan.persistence.job_ids import SHARDS, shard_of_event, shard_of_job
 from aurora_atlan.persistence.records import Job, Kind, NewJob, Outcome, Reason
@@ -127,6 +128,10 @@ class JobStore:
         """Ask for a sign of life; raises a :class:`~aurora_atlan.persistence.errors.StoreError` without one."""
         with translated():
             self._client.ping()
+
+    def redis_state(self) -> RedisState:
+        """Read how safe the queue is as Redis is configured now."""
+        return read_redis_state(self._client)
 
     def enqueue(self, jobs: Sequence[NewJob]) -> list[Enqueueing]:
         """Accept the jobs in this order, each on its own, in one round trip."""
