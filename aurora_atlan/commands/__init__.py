@@ -1,0 +1,1 @@
+"""The commands of ``aurora-atlan``, a module each with a click command named ``command``."""

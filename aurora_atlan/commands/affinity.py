@@ -1,0 +1,88 @@
+"""Which processor cores the serving process runs on, and which the embedded servers.
+
+A serving process is an I/O thread and many workers that fight for the interpreter's lock: on one core they
+serve several times what they do on two. Only the command line pins; an embedding program is left alone.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal
+
+import psutil
+
+from aurora_atlan.config import ConfigurationError
+
+_SAMPLE_S = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Cores:
+    """The cores to serve on and those for other servers; ``serving`` None: wherever the system likes."""
+
+    allowed: frozenset[int]
+    serving: frozenset[int] | None = None
+
+    @contextmanager
+    def elsewhere(self) -> Iterator[None]:
+        """Start children in this block, by this thread, on the cores that do not serve."""
+        if self.serving is None:
+            yield
+            return
+        before = os.sched_getaffinity(0)
+        os.sched_setaffinity(0, self._others)
+        try:
+            yield
+        finally:
+            os.sched_setaffinity(0, before)
+
+    def pin(self) -> None:
+        """Keep this thread, and all that it starts from now on, on the serving cores."""
+        if self.serving is not None:
+            os.sched_setaffinity(0, self.serving)
+
+    def describe(self) -> str:
+        """Say in words who runs where."""
+        if self.serving is None:
+            return f"any of {_listed(self.allowed)}"
+        return f"{_listed(self.serving)} of {_listed(self.allowed)}, embedded servers on {_listed(self._others)}"
+
+    @property
+    def _others(self) -> frozenset[int]:
+        return self.allowed - self.serving if self.serving and self.serving < self.allowed else self.allowed
+
+
+def choose_cores(wanted: Literal["auto", "off"] | tuple[int, ...]) -> Cores:
+    """Choose the cores for a setting of AURORA_CPU_AFFINITY.
+
+    ``auto`` takes the least busy one of those that this process may use, and none where there is only
+    one or the system does not pin. Raises :class:`ConfigurationError` for a core that may not be used.
+    """
+    if not hasattr(os, "sched_getaffinity"):
+        if isinstance(wanted, tuple):
+            raise ConfigurationError("AURORA_CPU_AFFINITY accepts auto or off on this system, which does not pin")
+        return Cores(frozenset(range(os.cpu_count() or 1)))
+    allowed = frozenset(os.sched_getaffinity(0))
+    if wanted == "off" or (wanted == "auto" and len(allowed) == 1):
+        return Cores(allowed)
+    if wanted == "auto":
+        return Cores(allowed, frozenset({_least_busy(allowed)}))
+    serving = frozenset(wanted)
+    if not serving <= allowed:
+        raise ConfigurationError(
+            f"AURORA_CPU_AFFINITY names core {min(serving - allowed)}, but this process may use {_listed(allowed)}"
+        )
+    return Cores(allowed, serving)
+
+
+def _least_busy(allowed: frozenset[int]) -> int:
+    busy = dict(enumerate(psutil.cpu_percent(interval=_SAMPLE_S, percpu=True)))
+    # Among equals the last: the first ones serve the interrupts.
+    return min(allowed, key=lambda core: (busy.get(core, 0.0), -core))
+
+
+def _listed(cores: frozenset[int]) -> str:
+    return ",".join(map(str, sorted(cores)))
