@@ -1,0 +1,1 @@
+"""The REST API: thin Falcon resources served by waitress."""

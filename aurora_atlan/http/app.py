@@ -1,0 +1,61 @@
+"""The route tables: which address is answered by which resource."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from aurora_atlan.http.application import Application
+from aurora_atlan.http.auth import Login, Register
+from aurora_atlan.http.authentication import Authenticator
+from aurora_atlan.http.bookings import Book, History, Status
+from aurora_atlan.http.events import Event, Events, NewEvents
+from aurora_atlan.http.health import Live, Ready, Startup
+from aurora_atlan.http.passwords import Passwords
+from aurora_atlan.http.refresh_tokens import RefreshTokens
+from aurora_atlan.http.tokens import TokenIssuer, TokenVerifier, signing_key
+from aurora_atlan.persistence.users import UserStore
+
+if TYPE_CHECKING:
+    from aurora_atlan.supervisor import Supervisor
+
+
+def _never() -> bool:
+    return False
+
+
+def create_app(supervisor: Supervisor, draining: Callable[[], bool] = _never) -> Application:
+    """Return the API as a WSGI application; ``draining`` tells whether its server is about to stop.
+
+    Raises :class:`aurora_atlan.config.ConfigurationError` when JWT_SECRET is missing or too short.
+    """
+    settings = supervisor.settings
+    events, bookings, impressions = supervisor.events, supervisor.bookings, supervisor.impressions
+    users = UserStore(supervisor.database)
+    issuer = TokenIssuer(settings)
+    authenticator = Authenticator(TokenVerifier(signing_key(settings)))
+    refresh_tokens = RefreshTokens(settings)
+    # Half of the threads at most, so that a rush of logins never keeps bookings from being accepted.
+    passwords = Passwords(waiting_max=max(1, settings.threads // 2))
+
+    app = Application()
+    app.add_route("/api/auth/register", Register(users, passwords, issuer, refresh_tokens))
+    app.add_route("/api/auth/login", Login(users, passwords, issuer, refresh_tokens))
+    app.add_route("/api/events/view", Events(events, impressions))
+    app.add_route("/api/events/create", NewEvents(events, authenticator))
+    app.add_route("/api/events/{event_id}/view", Event(events, impressions))
+    app.add_route("/api/bookings/{event_id}/book", Book(supervisor, authenticator))
+    app.add_route("/api/bookings/status/{job_id}", Status(supervisor, authenticator))
+    app.add_route("/api/bookings/history", History(bookings, impressions, authenticator))
+    app.add_route("/livez", Live())
+    app.add_route("/readyz", Ready(supervisor, draining))
+    return app
+
+
+def create_ops_app(supervisor: Supervisor, draining: Callable[[], bool] = _never) -> Application:
+    """Return the operators' endpoints, for a listener of their own, as a WSGI application."""
+    app = Application()
+    app.add_route("/livez", Live())
+    app.add_route("/readyz", Ready(supervisor, draining))
+    app.add_route("/startupz", Startup(supervisor))
+    return app

@@ -1,0 +1,105 @@
+"""Resources: registering and logging in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import falcon
+
+from aurora_atlan.http import schemas
+from aurora_atlan.http.accounts import canonical_email, normalise_name, normalise_password
+from aurora_atlan.http.bodies import read_json
+from aurora_atlan.http.passwords import Passwords
+from aurora_atlan.http.problems import Problem
+from aurora_atlan.http.refresh_tokens import RefreshTokens
+from aurora_atlan.http.representations import respond, user_json
+from aurora_atlan.http.tokens import TokenIssuer
+from aurora_atlan.http.validation import Validator, invalid
+from aurora_atlan.persistence.users import NewUser, User, UserStore
+
+
+class Register:
+    """POST /api/auth/register."""
+
+    def __init__(
+        self, users: UserStore, passwords: Passwords, issuer: TokenIssuer, refresh_tokens: RefreshTokens
+    ) -> None:
+        self._users = users
+        self._passwords = passwords
+        self._issuer = issuer
+        self._refresh_tokens = refresh_tokens
+        self._validator = Validator(schemas.REGISTER)
+
+    def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Make an account with the role USER and log it in."""
+        body = self._validator.check(read_json(req))
+        name, email, password = _canonical(body)
+        user = NewUser(name=name, email=email, password_hash=self._passwords.hash(password))
+        refresh_token, record = self._refresh_tokens.new_family()
+        created = self._users.create(user, record)
+        if created is None:
+            raise Problem(400, "email-in-use", "An account with this e-mail address exists already.")
+        _respond_logged_in(resp, created, self._issuer, refresh_token)
+
+
+class Login:
+    """POST /api/auth/login."""
+
+    def __init__(
+        self, users: UserStore, passwords: Passwords, issuer: TokenIssuer, refresh_tokens: RefreshTokens
+    ) -> None:
+        self._users = users
+        self._passwords = passwords
+        self._issuer = issuer
+        self._refresh_tokens = refresh_tokens
+        self._validator = Validator(schemas.LOGIN)
+
+    def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Log in; an unknown address and a wrong password get the same answer after the same time."""
+        body = self._validator.check(read_json(req))
+        # What cannot be an address or a password is looked up and verified all the same, for the time it takes.
+        email = _or_unknown(canonical_email, body["email"])
+        password = _or_unknown(normalise_password, body["password"])
+        credentials = self._users.credentials(email)
+        stored = credentials.password_hash if credentials else None
+        if not self._passwords.verify(stored, password) or credentials is None or stored is None:
+            raise Problem(400, "invalid-credentials", "The e-mail address or the password is wrong.")
+        user = credentials.user
+        if self._passwords.is_outdated(stored):
+            self._users.replace_password_hash(user.id, stored, self._passwords.hash(password))
+        refresh_token, record = self._refresh_tokens.new_family()
+        self._users.add_refresh_token(user.id, record)
+        _respond_logged_in(resp, user, self._issuer, refresh_token)
+
+
+def _canonical(body: dict[str, str]) -> tuple[str, str, str]:
+    values, errors = [], []
+    for member, form in (("name", normalise_name), ("email", canonical_email), ("password", normalise_password)):
+        try:
+            values.append(form(body[member]))
+        except ValueError as error:
+            errors.append((f"/{member}", f"is not accepted: {str(error).rstrip('.')}"))
+    if errors:
+        raise invalid(errors)
+    name, email, password = values
+    return name, email, password
+
+
+def _or_unknown(form: Callable[[str], str], text: str) -> str:
+    try:
+        return form(text)
+    except ValueError:
+        # Neither an address nor a password of any account: both are longer.
+        return "?"
+
+
+def _respond_logged_in(resp: falcon.Response, user: User, issuer: TokenIssuer, refresh_token: str) -> None:
+    respond(
+        resp,
+        {
+            "user": user_json(user),
+            "token": issuer.issue(user.id, user.role, user.token_version),
+            "refreshToken": refresh_token,
+            "expiresIn": issuer.lifetime_s,
+        },
+    )

@@ -1,0 +1,157 @@
+"""Resources: booking, a booking's status, and one's own bookings."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import falcon
+
+from aurora_atlan.actors.messages import BookTickets, JobState, JobStatus
+from aurora_atlan.http import schemas
+from aurora_atlan.http.authentication import Authenticator
+from aurora_atlan.http.bodies import read_optional_json
+from aurora_atlan.http.identifiers import idempotency_key, path_id, path_job_id
+from aurora_atlan.http.paging import link_next, requested_page
+from aurora_atlan.http.problems import Problem, retry_after
+from aurora_atlan.http.representations import booking_json, event_json, respond
+from aurora_atlan.http.request_ids import request_id_of
+from aurora_atlan.http.times import format_optional_time, format_time
+from aurora_atlan.http.tokens import Principal
+from aurora_atlan.http.validation import Validator
+from aurora_atlan.persistence.bookings import BookingStore, HistoryEntry
+from aurora_atlan.persistence.impressions import ImpressionCounter
+
+if TYPE_CHECKING:
+    from aurora_atlan.supervisor import Supervisor
+
+_BUYERS = frozenset({"USER", "ADMIN"})
+_UNFINISHED = frozenset({JobState.QUEUED, JobState.PROCESSING})
+
+
+def status_path(job_id: object) -> str:
+    """Return the address at which a job's status is found."""
+    return f"/api/bookings/status/{job_id}"
+
+
+class Book:
+    """POST /api/bookings/{eventId}/book."""
+
+    def __init__(self, supervisor: Supervisor, authenticator: Authenticator) -> None:
+        self._supervisor = supervisor
+        self._authenticator = authenticator
+        self._validator = Validator(schemas.BOOK)
+
+    def on_post(self, req: falcon.Request, resp: falcon.Response, event_id: str) -> None:
+        """Put a booking attempt into the event's queue."""
+        buyer = self._authenticator.required(req, _BUYERS)
+        wanted_event = path_id(req, event_id)
+        body = read_optional_json(req)
+        # The usual case, spared the validator.
+        quantity = 1 if body == {} else self._validator.check(body).get("quantity", 1)
+        receipt = self._supervisor.submit(
+            BookTickets(wanted_event, buyer.user_id, quantity, idempotency_key(req), request_id_of(req))
+        )
+        endpoint = status_path(receipt.job_id)
+        resp.status = falcon.HTTP_202
+        resp.set_headers({"Location": endpoint, **retry_after(receipt.estimated_wait_s)})
+        if receipt.replayed:
+            resp.set_header("Idempotent-Replayed", "true")
+        respond(
+            resp,
+            {
+                "message": "Your booking is in the queue; ask the statusEndpoint for its outcome.",
+                "jobId": str(receipt.job_id),
+                "queuePosition": receipt.queue_position,
+                "estimatedWaitTime": round(receipt.estimated_wait_s, 3),
+                "statusEndpoint": endpoint,
+                "eventId": receipt.event_id,
+                "quantity": quantity,
+                "queueNumber": receipt.queue_number,
+                "acceptedAt": format_time(receipt.accepted_at),
+                "durability": receipt.durability,
+            },
+        )
+
+
+class Status:
+    """GET /api/bookings/status/{jobId}."""
+
+    def __init__(self, supervisor: Supervisor, authenticator: Authenticator) -> None:
+        self._supervisor = supervisor
+        self._authenticator = authenticator
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response, job_id: str) -> None:
+        """Tell how a job stands; its result only to its owner and to admins."""
+        caller = self._authenticator.optional(req)
+        status = self._supervisor.status(path_job_id(req, job_id))
+        if status is None:
+            raise Problem(
+                404,
+                "unknown-job",
+                "No job has this id. If it was accepted, the queue has lost it undecided, and no seat is held: "
+                "book again.",
+            )
+        if status.status in _UNFINISHED:
+            resp.set_headers(retry_after(status.estimated_wait_s))
+        respond(resp, _full(status) if _may_see_all(caller, status) else _public(status))
+
+    on_head = on_get
+
+
+class History:
+    """GET /api/bookings/history."""
+
+    def __init__(self, bookings: BookingStore, impressions: ImpressionCounter, authenticator: Authenticator) -> None:
+        self._bookings = bookings
+        self._impressions = impressions
+        self._authenticator = authenticator
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """List the caller's bookings, newest first, each with its event."""
+        caller = self._authenticator.required(req, _BUYERS)
+        page = requested_page(req)
+        entries = self._bookings.history(caller.user_id, page.limit + 1, page.cursor)
+        if len(entries) > page.limit:
+            del entries[page.limit :]
+            link_next(req, resp, page, entries[-1].booking.id)
+        respond(resp, [self._entry(entry) for entry in entries])
+
+    on_head = on_get
+
+    def _entry(self, entry: HistoryEntry) -> dict[str, Any]:
+        booking = entry.booking
+        return {
+            **booking_json(booking),
+            "jobId": str(booking.job_id),
+            "cancelledAt": format_optional_time(booking.cancelled_at),
+            "event": event_json(entry.event, self._impressions.pending(booking.event_id)),
+        }
+
+
+def _may_see_all(caller: Principal | None, status: JobStatus) -> bool:
+    return caller is not None and (caller.user_id == status.user_id or caller.role == "ADMIN")
+
+
+def _public(status: JobStatus) -> dict[str, Any]:
+    return {
+        "jobId": str(status.job_id),
+        "status": status.status.value,
+        "queuePosition": status.queue_position,
+        "reason": None if status.reason is None else status.reason.value,
+        "result": None,
+    }
+
+
+def _full(status: JobStatus) -> dict[str, Any]:
+    return {
+        **_public(status),
+        "result": None if status.booking is None else {"booking": booking_json(status.booking)},
+        "eventId": status.event_id,
+        "userId": status.user_id,
+        "quantity": status.quantity,
+        "queueNumber": status.queue_number,
+        "attempts": status.attempts,
+        "estimatedWaitTime": round(status.estimated_wait_s, 3),
+        "acceptedAt": format_optional_time(status.accepted_at),
+        "finishedAt": format_optional_time(status.finished_at),
+    }

@@ -1,0 +1,104 @@
+"""Domain errors become problem details, here and nowhere else."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, NoReturn
+
+import falcon
+
+from aurora_atlan.actors.errors import (
+    EventQuarantinedError,
+    IdempotencyConflictError,
+    QueueFullError,
+    TooManyInFlightError,
+    UnavailableError,
+    UnknownEventError,
+)
+from aurora_atlan.http.bookings import status_path
+from aurora_atlan.http.passwords import BusyError
+from aurora_atlan.http.problems import Problem, retry_after
+from aurora_atlan.http.request_ids import request_id_of
+from aurora_atlan.persistence.errors import SchemaError, TransientError
+
+log = logging.getLogger(__name__)
+
+
+def add_error_handlers(app: falcon.App[Any, Any]) -> None:
+    """Register the handlers; what none of them knows is a 500."""
+    app.add_error_handler(UnknownEventError, _unknown_event)
+    app.add_error_handler(IdempotencyConflictError, _idempotency_conflict)
+    app.add_error_handler(TooManyInFlightError, _too_many_in_flight)
+    app.add_error_handler(QueueFullError, _queue_full)
+    app.add_error_handler(UnavailableError, _unavailable)
+    app.add_error_handler(TransientError, _store_unavailable)
+    app.add_error_handler(SchemaError, _schema_not_ready)
+    app.add_error_handler(BusyError, _busy)
+    app.add_error_handler(Exception, _unexpected)
+
+
+def _unknown_event(
+    _req: falcon.Request, _resp: falcon.Response, _error: UnknownEventError, _params: dict[str, Any]
+) -> NoReturn:
+    raise Problem(404, "unknown-event", "There is no event with this id.")
+
+
+def _idempotency_conflict(
+    _req: falcon.Request, _resp: falcon.Response, _error: IdempotencyConflictError, _params: dict[str, Any]
+) -> NoReturn:
+    raise Problem(
+        422,
+        "idempotency-key-reused",
+        "This Idempotency-Key was used for a different request; use a new key for a new request.",
+    )
+
+
+def _too_many_in_flight(
+    _req: falcon.Request, _resp: falcon.Response, _error: TooManyInFlightError, _params: dict[str, Any]
+) -> NoReturn:
+    raise Problem(
+        429,
+        "too-many-in-flight",
+        "You have as many undecided bookings for this event as one may have; wait for an outcome.",
+        headers=retry_after(1),
+    )
+
+
+def _queue_full(
+    _req: falcon.Request, _resp: falcon.Response, _error: QueueFullError, _params: dict[str, Any]
+) -> NoReturn:
+    raise Problem(
+        503, "queue-full", "This event's queue is full; nothing was accepted. Try again.", headers=retry_after(5)
+    )
+
+
+def _unavailable(
+    _req: falcon.Request, _resp: falcon.Response, error: UnavailableError, _params: dict[str, Any]
+) -> NoReturn:
+    slug = "event-quarantined" if isinstance(error, EventQuarantinedError) else "unavailable"
+    # With a job id it may have been accepted all the same: the client can find out.
+    members = {} if error.job_id is None else {"jobId": str(error.job_id), "statusEndpoint": status_path(error.job_id)}
+    raise Problem(503, slug, str(error), headers=retry_after(error.retry_after_s), members=members)
+
+
+def _store_unavailable(
+    req: falcon.Request, _resp: falcon.Response, error: TransientError, _params: dict[str, Any]
+) -> NoReturn:
+    log.warning("503 for %s %s (%s): %s", req.method, req.path, request_id_of(req), error)
+    raise Problem(503, "unavailable", "The database is out of reach or busy; try again.", headers=retry_after(1))
+
+
+def _schema_not_ready(
+    req: falcon.Request, _resp: falcon.Response, error: SchemaError, _params: dict[str, Any]
+) -> NoReturn:
+    log.error("503 for %s %s (%s): %s", req.method, req.path, request_id_of(req), error)
+    raise Problem(503, "unavailable", "The database is being prepared; try again.", headers=retry_after(2))
+
+
+def _busy(_req: falcon.Request, _resp: falcon.Response, _error: BusyError, _params: dict[str, Any]) -> NoReturn:
+    raise Problem(503, "busy", "Too many people are logging in at once; try again.", headers=retry_after(1))
+
+
+def _unexpected(req: falcon.Request, _resp: falcon.Response, error: Exception, _params: dict[str, Any]) -> NoReturn:
+    log.error("500 for %s %s (%s)", req.method, req.path, request_id_of(req), exc_info=error)
+    raise falcon.HTTPInternalServerError

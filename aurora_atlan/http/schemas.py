@@ -1,0 +1,92 @@
+"""The JSON Schemas (Draft 2020-12) of every request body.
+
+``x-detail`` says what a value must be, in the words that a client reads when it is not.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+Schema = dict[str, Any]
+
+QUANTITY_MAX: Final = 10
+CAPACITY_MAX: Final = 10_000_000
+CAP_PER_USER_MAX: Final = 100
+
+_EMAIL: Schema = {
+    "type": "string",
+    "minLength": 3,
+    "maxLength": 254,
+    "x-detail": "must be an e-mail address of 3 to 254 characters",
+}
+
+
+def _text(length_max: int) -> Schema:
+    # \S: more than white space.
+    return {
+        "type": "string",
+        "minLength": 1,
+        "maxLength": length_max,
+        "pattern": r"\S",
+        "x-detail": f"must be a text of 1 to {length_max} characters that is not blank",
+    }
+
+
+def _integer(least: int, most: int) -> Schema:
+    return {
+        "type": "integer",
+        "minimum": least,
+        "maximum": most,
+        "x-detail": f"must be an integer from {least} to {most}, written without quotes or a decimal point",
+    }
+
+
+def _time() -> Schema:
+    return {
+        "type": "string",
+        "format": "date-time",
+        "x-detail": "must be an RFC 3339 date-time with an offset, such as 2027-06-01T20:00:00+02:00",
+    }
+
+
+def _object(properties: dict[str, Schema], *, required: list[str]) -> Schema:
+    return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
+
+
+REGISTER: Final = _object(
+    {
+        "name": _text(200),
+        "email": _EMAIL,
+        "password": {
+            "type": "string",
+            "minLength": 8,
+            "maxLength": 128,
+            "x-detail": "must be a password of 8 to 128 characters",
+        },
+    },
+    required=["name", "email", "password"],
+)
+
+# Looser than REGISTER: what could never be a password is a wrong one, not an invalid request.
+LOGIN: Final = _object(
+    {
+        "email": {"type": "string", "maxLength": 1024, "x-detail": "must be a text"},
+        "password": {"type": "string", "maxLength": 1024, "x-detail": "must be a text"},
+    },
+    required=["email", "password"],
+)
+
+CREATE_EVENT: Final = _object(
+    {
+        "name": _text(200),
+        "venue": _text(200),
+        "time": _time(),
+        "capacity": _integer(1, CAPACITY_MAX),
+        "capPerUser": _integer(1, CAP_PER_USER_MAX),
+        "opensAt": _time(),
+        "closesAt": _time(),
+    },
+    required=["name", "venue", "time", "capacity"],
+)
+
+BOOK: Final = _object({"quantity": _integer(1, QUANTITY_MAX)}, required=[])

@@ -1,0 +1,169 @@
+"""Access tokens: JWTs as RFC 9068 and RFC 8725 want them, signed with HS256."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+import threading
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import jwt
+
+from aurora_atlan.config import ConfigurationError, Settings
+from aurora_atlan.http.identifiers import ID_MAX
+
+ROLES = frozenset({"USER", "ADMIN", "OPS"})
+
+_ISSUER = "aurora-atlan"
+_AUDIENCE = "aurora-atlan"
+_TYPE = "at+jwt"
+_CLAIMS = ["exp", "iat", "sub", "jti", "iss", "aud"]
+_ALGORITHM = "HS256"
+_KEY_BYTES_MIN = 32
+_TOKEN_LENGTH_MAX = 2048
+# How far the clocks of two machines may be apart.
+_CLOCK_SKEW_S = 60
+_CACHED_MAX = 10_000
+_HEADERS_MAX = 100
+
+
+class InvalidTokenError(Exception):
+    """The token is not one of ours, or no longer valid; the message is a phrase for the client."""
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who sends a request, as their token says."""
+
+    user_id: int
+    # "USER", "ADMIN" or "OPS"
+    role: str
+    token_version: int
+
+
+@dataclass(frozen=True, slots=True)
+class SigningKey:
+    """A secret, the only algorithm it is used with, and the id by which tokens name it."""
+
+    key_id: str
+    secret: bytes
+    algorithm: str = _ALGORITHM
+
+
+def signing_key(settings: Settings) -> SigningKey:
+    """Return the key made of JWT_SECRET; raises :class:`ConfigurationError` unless that has 32 bytes or more."""
+    secret = (settings.jwt_secret or "").encode()
+    if len(secret) < _KEY_BYTES_MIN:
+        raise ConfigurationError(f"JWT_SECRET must be a secret of at least {_KEY_BYTES_MIN} bytes")
+    key_id = hmac.digest(secret, b"aurora-atlan key id", hashlib.sha256)[:6].hex()
+    return SigningKey(key_id, secret)
+
+
+class TokenIssuer:
+    """Signs access tokens."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._key = signing_key(settings)
+        self.lifetime_s = settings.access_token_lifetime_s
+
+    def issue(self, user_id: int, role: str, token_version: int, *, lifetime_s: int | None = None) -> str:
+        """Return a token for a user, valid from now for ``lifetime_s`` (default: the configured lifetime)."""
+        now = int(time.time())
+        claims = {
+            "iss": _ISSUER,
+            "aud": _AUDIENCE,
+            "sub": str(user_id),
+            "jti": secrets.token_hex(16),
+            "iat": now,
+            "exp": now + (self.lifetime_s if lifetime_s is None else lifetime_s),
+            "role": role,
+            "ver": token_version,
+        }
+        headers = {"typ": _TYPE, "kid": self._key.key_id}
+        return jwt.encode(claims, self._key.secret, algorithm=self._key.algorithm, headers=headers)
+
+
+class TokenVerifier:
+    """Verifies access tokens signed with any of the given keys; remembers the valid ones until they expire.
+
+    Thread-safe; a remembered token costs one look into a dict.
+    """
+
+    def __init__(self, *keys: SigningKey, cached_max: int = _CACHED_MAX) -> None:
+        self._keys = {key.key_id: key for key in keys}
+        # Encoded headers of valid tokens: all tokens of one key share theirs, and reading it is half of the work.
+        self._headers: dict[str, SigningKey] = {}
+        self._jwt = jwt.PyJWT(
+            # iat is compared below, with some tolerance.
+            options={
+                "require": _CLAIMS,
+                "enforce_minimum_key_length": True,
+                "strict_aud": True,
+                "verify_iat": False,
+            }
+        )
+        self._cached: dict[str, tuple[Principal, int]] = {}
+        self._cached_max = cached_max
+        # Held by writers only: reading a dict is atomic, and a missed entry is merely verified again.
+        self._lock = threading.Lock()
+
+    def verify(self, token: str) -> Principal:
+        """Return who a token speaks for; raises :class:`InvalidTokenError`."""
+        known = self._cached.get(token)
+        if known is None:
+            known = self._verify(token)
+            self._remember(token, known)
+        principal, expires_at = known
+        if expires_at <= time.time():
+            raise InvalidTokenError("the token has expired")
+        return principal
+
+    def _remember(self, token: str, known: tuple[Principal, int]) -> None:
+        with self._lock:
+            if len(self._cached) >= self._cached_max:
+                # Dicts keep their order: the first is the one remembered for longest.
+                del self._cached[next(iter(self._cached))]
+            self._cached[token] = known
+
+    def _verify(self, token: str) -> tuple[Principal, int]:
+        if len(token) > _TOKEN_LENGTH_MAX or not token.isascii():
+            raise InvalidTokenError("the token is malformed")
+        encoded_header = token.partition(".")[0]
+        try:
+            key = self._headers.get(encoded_header) or self._key_named_by(token)
+            claims = self._jwt.decode(token, key.secret, algorithms=[key.algorithm], audience=_AUDIENCE, issuer=_ISSUER)
+        except jwt.ExpiredSignatureError:
+            raise InvalidTokenError("the token has expired") from None
+        except jwt.PyJWTError:
+            raise InvalidTokenError("the token is malformed or was not issued by this service") from None
+        if len(self._headers) < _HEADERS_MAX:
+            self._headers[encoded_header] = key
+        return _principal(claims), claims["exp"]
+
+    def _key_named_by(self, token: str) -> SigningKey:
+        header = jwt.get_unverified_header(token)
+        key = self._keys.get(header.get("kid", ""))
+        # Nothing in the header but the name of a key we hold is believed before the signature is.
+        if key is None or header.get("typ") != _TYPE:
+            raise InvalidTokenError("the token was not issued by this service")
+        return key
+
+
+def _principal(claims: dict[str, Any]) -> Principal:
+    subject, role, version = claims["sub"], claims.get("role"), claims.get("ver")
+    user_id = int(subject) if subject.isascii() and subject.isdigit() and len(subject) <= len(str(ID_MAX)) else 0
+    if (
+        str(user_id) == subject
+        and 1 <= user_id <= ID_MAX
+        and isinstance(role, str)
+        and role in ROLES
+        and type(version) is int
+        and type(claims["iat"]) is int
+        and type(claims["exp"]) is int
+        and claims["iat"] <= time.time() + _CLOCK_SKEW_S
+    ):
+        return Principal(user_id, role, version)
+    raise InvalidTokenError("the token is malformed")
