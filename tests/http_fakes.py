@@ -1,0 +1,184 @@
+"""A supervisor and stores in memory, for tests of the HTTP layer without PostgreSQL, Redis or sockets."""
+
+from __future__ import annotations
+
+import functools
+from collections import Counter
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from falcon.testing import TestClient
+
+from aurora_atlan.actors.errors import UnknownEventError
+from aurora_atlan.actors.health import ComponentHealth, HealthReport
+from aurora_atlan.actors.messages import BookTickets, JobStatus, Receipt
+from aurora_atlan.config import Settings
+from aurora_atlan.http import app as app_module
+from aurora_atlan.http.app import create_app
+from aurora_atlan.http.passwords import Passwords
+from aurora_atlan.http.tokens import TokenIssuer
+from aurora_atlan.persistence.bookings import HistoryEntry
+from aurora_atlan.persistence.events import Event, NewEvent
+from aurora_atlan.persistence.users import Credentials, NewRefreshToken, NewUser, User
+
+NOW = datetime(2026, 11, 22, 19, 30, 15, 250_000, tzinfo=UTC)
+SECRET = "a secret of at least thirty-two bytes"
+
+
+class FakeEvents:
+    def __init__(self) -> None:
+        self.rows: dict[int, Event] = {}
+
+    def create(self, new: NewEvent) -> Event:
+        event = Event(
+            id=len(self.rows) + 1,
+            name=new.name,
+            venue=new.venue,
+            time=new.time,
+            capacity=new.capacity,
+            booked=0,
+            impressions=0,
+            version=1,
+            cap_per_user=new.cap_per_user,
+            opens_at=new.opens_at,
+            closes_at=new.closes_at,
+            created_at=NOW,
+            updated_at=NOW,
+        )
+        self.rows[event.id] = event
+        return event
+
+    def get(self, event_id: int) -> Event | None:
+        return self.rows.get(event_id)
+
+    def page(self, limit: int, after_id: int | None = None) -> list[Event]:
+        return [event for event in self.rows.values() if event.id > (after_id or 0)][:limit]
+
+
+class FakeBookings:
+    def __init__(self) -> None:
+        self.entries: list[HistoryEntry] = []
+
+    def history(self, user_id: int, limit: int, before_id: int | None = None) -> list[HistoryEntry]:
+        mine = [entry for entry in self.entries if entry.booking.user_id == user_id]
+        mine.sort(key=lambda entry: -entry.booking.id)
+        return [entry for entry in mine if before_id is None or entry.booking.id < before_id][:limit]
+
+
+class FakeImpressions:
+    def __init__(self) -> None:
+        self.views: Counter[int] = Counter()
+
+    def count(self, event_id: int) -> int:
+        self.views[event_id] += 1
+        return self.views[event_id]
+
+    def pending(self, event_id: int) -> int:
+        return self.views[event_id]
+
+
+class FakeUsers:
+    def __init__(self) -> None:
+        self.rows: dict[str, Credentials] = {}
+        self.refresh_tokens: list[tuple[int, NewRefreshToken]] = []
+
+    def create(self, user: NewUser, refresh_token: NewRefreshToken | None = None) -> User | None:
+        if user.email in self.rows:
+            return None
+        created = User(len(self.rows) + 1, user.name, user.email, user.role, 1, NOW)
+        self.rows[user.email] = Credentials(created, user.password_hash)
+        if refresh_token is not None:
+            self.add_refresh_token(created.id, refresh_token)
+        return created
+
+    def credentials(self, email: str) -> Credentials | None:
+        return self.rows.get(email)
+
+    def replace_password_hash(self, user_id: int, old_hash: str, new_hash: str) -> None:
+        for email, credentials in self.rows.items():
+            if credentials.user.id == user_id and credentials.password_hash == old_hash:
+                self.rows[email] = replace(credentials, password_hash=new_hash)
+
+    def add_refresh_token(self, user_id: int, refresh_token: NewRefreshToken) -> None:
+        self.refresh_tokens.append((user_id, refresh_token))
+
+
+class FakeSupervisor:
+    """Accepts everything for events that exist; ``failure`` is raised instead when it is set."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.database = None
+        self.events = FakeEvents()
+        self.bookings = FakeBookings()
+        self.impressions = FakeImpressions()
+        self.users = FakeUsers()
+        self.attempts: list[BookTickets] = []
+        self.statuses: dict[UUID, JobStatus] = {}
+        self.failure: BaseException | None = None
+        self.replayed = False
+        self.ready = True
+
+    def submit(self, attempt: BookTickets) -> Receipt:
+        if self.failure is not None:
+            raise self.failure
+        if attempt.event_id not in self.events.rows:
+            raise UnknownEventError("no such event")
+        self.attempts.append(attempt)
+        return Receipt(
+            job_id=uuid4(),
+            event_id=attempt.event_id,
+            queue_number=len(self.attempts),
+            queue_position=len(self.attempts),
+            estimated_wait_s=0.25,
+            accepted_at=NOW,
+            replayed=self.replayed,
+            durability="always",
+        )
+
+    def status(self, job_id: UUID) -> JobStatus | None:
+        if self.failure is not None:
+            raise self.failure
+        return self.statuses.get(job_id)
+
+    def health(self) -> HealthReport:
+        redis = ComponentHealth(
+            self.ready, "answers" if self.ready else "refuses connections", {"appendfsync": "always"}
+        )
+        return HealthReport(self.ready, {"redis": redis})
+
+
+@dataclass
+class Service:
+    """The API over fakes, and what a test needs to talk to it."""
+
+    supervisor: FakeSupervisor
+    client: TestClient
+    issuer: TokenIssuer
+
+    def bearer(self, user_id: int = 7, role: str = "USER") -> dict[str, str]:
+        """Return the headers of a logged-in user."""
+        return {"Authorization": f"Bearer {self.issuer.issue(user_id, role, 1)}"}
+
+    def event(self, **changes: Any) -> Event:
+        """Make an event."""
+        wanted = {"name": "Concert", "venue": "Hall", "time": NOW, "capacity": 100, **changes}
+        return self.supervisor.events.create(NewEvent(**wanted))
+
+
+@functools.cache
+def _passwords() -> Passwords:
+    # Hashing is slow on purpose, and each of these begins with one.
+    return Passwords(waiting_max=16)
+
+
+def make_service(monkeypatch: pytest.MonkeyPatch, **settings: Any) -> Service:
+    """Build the API over a new fake supervisor."""
+    supervisor = FakeSupervisor(Settings(jwt_secret=SECRET, **settings))
+    monkeypatch.setattr(app_module, "UserStore", lambda _database: supervisor.users)
+    monkeypatch.setattr(app_module, "Passwords", lambda waiting_max: _passwords())
+    app = create_app(supervisor)  # type: ignore[arg-type]
+    return Service(supervisor, TestClient(app), TokenIssuer(supervisor.settings))

@@ -1,0 +1,87 @@
+"""Which core serves."""
+
+from __future__ import annotations
+
+import os
+
+import psutil
+import pytest
+
+from aurora_atlan.commands.affinity import Cores, choose_cores
+from aurora_atlan.config import ConfigurationError
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="this system does not pin")
+
+
+@pytest.fixture
+def pinned(monkeypatch: pytest.MonkeyPatch) -> list[frozenset[int]]:
+    """A machine on which this process may use the cores 0, 1 and 3; records what it pins itself to."""
+    calls: list[frozenset[int]] = []
+    mask = {0, 1, 3}
+
+    def pin(_process: int, cores: frozenset[int]) -> None:
+        calls.append(frozenset(cores))
+        mask.clear()
+        mask.update(cores)
+
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _process: set(mask))
+    monkeypatch.setattr(os, "sched_setaffinity", pin)
+    return calls
+
+
+@pytest.fixture
+def busy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(psutil, "cpu_percent", lambda **_: [90.0, 5.0, 0.0, 50.0])
+
+
+@pytest.mark.usefixtures("busy", "pinned")
+def test_auto_takes_the_least_busy_core_that_may_be_used():
+    assert choose_cores("auto") == Cores(frozenset({0, 1, 3}), frozenset({1}))
+
+
+@pytest.mark.usefixtures("pinned")
+def test_among_equally_busy_cores_the_last_is_taken(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(psutil, "cpu_percent", lambda **_: [0.0, 0.0, 0.0, 0.0])
+
+    assert choose_cores("auto").serving == {3}
+
+
+def test_a_single_core_is_not_pinned_to(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _process: {2})
+
+    assert choose_cores("auto") == Cores(frozenset({2}))
+
+
+@pytest.mark.usefixtures("pinned")
+def test_a_core_that_may_not_be_used_is_refused():
+    with pytest.raises(ConfigurationError) as caught:
+        choose_cores((1, 2))
+
+    assert str(caught.value) == "AURORA_CPU_AFFINITY names core 2, but this process may use 0,1,3"
+
+
+@pytest.mark.usefixtures("busy")
+def test_children_start_elsewhere_and_the_process_is_pinned_after_them(pinned: list[frozenset[int]]):
+    cores = choose_cores("auto")
+
+    with cores.elsewhere():
+        assert os.sched_getaffinity(0) == {0, 3}
+    assert os.sched_getaffinity(0) == {0, 1, 3}
+    cores.pin()
+
+    assert pinned == [{0, 3}, {0, 1, 3}, {1}]
+    assert cores.describe() == "1 of 0,1,3, embedded servers on 0,3"
+
+
+def test_when_all_cores_serve_the_children_share_them(pinned: list[frozenset[int]]):
+    with choose_cores((0, 1, 3)).elsewhere():
+        assert pinned == [{0, 1, 3}]
+
+
+def test_off_touches_nothing(pinned: list[frozenset[int]]):
+    cores = choose_cores("off")
+    with cores.elsewhere():
+        cores.pin()
+
+    assert pinned == []
+    assert cores.describe() == "any of 0,1,3"

@@ -1,0 +1,110 @@
+"""The gathering pattern."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pytest
+from booking_fakes import pump
+
+from aurora_atlan.actors.gathering import Gatherer
+from aurora_atlan.actors.messages import Flush
+
+
+@dataclass(frozen=True)
+class _Wish:
+    number: int
+
+
+class _Wishes(Gatherer[_Wish]):
+    gathers = _Wish
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.trips: list[list[int]] = []
+        # Arrives while the first round trip is under way.
+        self.late: list[_Wish] = []
+
+    def round_trip(self, gathered: Sequence[_Wish]) -> None:
+        self.trips.append([wish.number for wish in gathered])
+        late, self.late = self.late, []
+        for wish in late:
+            self.actor_ref.tell(wish)
+
+
+@pytest.fixture
+def wishes() -> _Wishes:
+    return _Wishes()
+
+
+def _tell(actor: _Wishes, *numbers: int) -> None:
+    for number in numbers:
+        actor.actor_ref.tell(_Wish(number))
+
+
+def test_what_has_arrived_makes_one_round_trip_in_order(wishes: _Wishes) -> None:
+    """All that waits goes together, in the order in which it came."""
+    _tell(wishes, 1, 2, 3)
+
+    pump(wishes)
+
+    assert wishes.trips == [[1, 2, 3]]
+
+
+def test_what_arrives_during_a_round_trip_makes_the_next(wishes: _Wishes) -> None:
+    """The second trip takes all that came while the first was under way."""
+    wishes.late = [_Wish(3), _Wish(4)]
+    _tell(wishes, 1, 2)
+
+    pump(wishes)
+
+    assert wishes.trips == [[1, 2], [3, 4]]
+
+
+def test_a_single_message_does_not_wait_for_company(wishes: _Wishes) -> None:
+    """One is enough for a round trip."""
+    _tell(wishes, 1)
+    pump(wishes)
+    _tell(wishes, 2)
+    pump(wishes)
+
+    assert wishes.trips == [[1], [2]]
+
+
+def test_many_messages_are_one_flush(wishes: _Wishes) -> None:
+    """However many are gathered, the actor tells itself to flush once."""
+    for number in range(50):
+        wishes.on_receive(_Wish(number))
+
+    assert wishes.actor_inbox.qsize() == 1
+
+
+def test_a_bare_flush_is_a_round_trip_with_nothing_new(wishes: _Wishes) -> None:
+    """Whoever rings gets a round trip, for what was left over from the last."""
+    wishes.actor_ref.tell(Flush())
+
+    pump(wishes)
+
+    assert wishes.trips == [[]]
+
+
+def test_a_failed_round_trip_does_not_keep_its_messages(wishes: _Wishes) -> None:
+    """What was gathered for a trip that raised is gone: its askers are told otherwise."""
+    wishes.round_trip = lambda gathered: 1 / 0  # type: ignore[method-assign, assignment]
+    wishes.on_receive(_Wish(1))
+
+    with pytest.raises(ZeroDivisionError):
+        wishes.on_receive(Flush())
+
+    assert wishes.waiting == []
+
+
+def test_an_unknown_message_is_logged_and_ignored(wishes: _Wishes, caplog: pytest.LogCaptureFixture) -> None:
+    """Nobody can bring the actor down with a message it does not know."""
+    with caplog.at_level(logging.WARNING):
+        wishes.on_receive("what?")
+
+    assert "unknown message of type str" in caplog.text
+    assert wishes.trips == []
