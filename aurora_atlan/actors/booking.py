@@ -74,8 +74,8 @@ class BookingActor(SupervisedActor):
         self._on_death = on_death
 
         self._pending: deque[Job] = deque()
-        # Groups of a batch that failed, in order, handed in before anything pending.
-        self._suspects: deque[Sequence[Job]] = deque()
+        # Groups of a batch that was not decided, in order, handed in before anything pending.
+        self._again: deque[Sequence[Job]] = deque()
         self._solo_failures: dict[UUID, int] = {}
         self._in_flight: Batch | None = None
         self._epoch: int | None = None
@@ -149,7 +149,7 @@ class BookingActor(SupervisedActor):
         if self._in_flight is not None or self._paused or self._draining:
             self._note_progress()
             return
-        if self._behind and not self._suspects and len(self._pending) < self._batch_max:
+        if self._behind and not self._again and len(self._pending) < self._batch_max:
             try:
                 self._catch_up()
             except StoreError as error:
@@ -181,18 +181,18 @@ class BookingActor(SupervisedActor):
                 self._epoch = epoch
                 self._cell.seen(last_queue_number)
                 self._cell.committed(self._generation, time.monotonic())
-                if not self._suspects:
+                if not self._again:
                     self._solo_failures.clear()
             case BatchFailed():
                 self._bisect(batch)
             case BatchFenced():
                 # What the other owner has decided meanwhile, the ledger will say.
-                self._pending.extendleft(reversed(batch.jobs))
+                self._again.appendleft(batch.jobs)
                 self._epoch = None
                 self._rescan()
             case BatchPaused():
                 self._pending.clear()
-                self._suspects.clear()
+                self._again.clear()
                 self._cursor = 0
                 self._behind = True
                 self._paused = True
@@ -222,8 +222,8 @@ class BookingActor(SupervisedActor):
         self._expected = max(self._cursor + 1, read.next_number)
 
     def _next_jobs(self) -> Sequence[Job]:
-        if self._suspects:
-            return self._suspects.popleft()
+        if self._again:
+            return self._again.popleft()
         count = min(self._batch_max, len(self._pending))
         return tuple(self._pending.popleft() for _ in range(count))
 
@@ -231,10 +231,10 @@ class BookingActor(SupervisedActor):
         if len(batch.jobs) == 1:
             job_id = batch.jobs[0].job_id
             self._solo_failures[job_id] = self._solo_failures.get(job_id, 0) + 1
-            self._suspects.appendleft(batch.jobs)
+            self._again.appendleft(batch.jobs)
         else:
             middle = len(batch.jobs) // 2
-            self._suspects.extendleft((batch.jobs[middle:], batch.jobs[:middle]))
+            self._again.extendleft((batch.jobs[middle:], batch.jobs[:middle]))
 
     def _rescan(self) -> None:
         # What is in memory stays: it was accepted earlier, even if Redis has lost it since.
@@ -245,14 +245,14 @@ class BookingActor(SupervisedActor):
 
     def _held_ids(self) -> frozenset[UUID]:
         in_flight = self._in_flight.jobs if self._in_flight is not None else ()
-        return frozenset(job.job_id for job in itertools.chain(in_flight, *self._suspects, self._pending))
+        return frozenset(job.job_id for job in itertools.chain(in_flight, *self._again, self._pending))
 
     def _note_progress(self) -> None:
-        self._cell.busy = bool(self._in_flight or self._pending or self._suspects)
+        self._cell.busy = bool(self._in_flight or self._pending or self._again)
         self._cell.last_progress = time.monotonic()
 
     def _passivate(self) -> None:
-        idle = not (self._in_flight or self._pending or self._suspects or self._flush_told)
+        idle = not (self._in_flight or self._pending or self._again or self._flush_told)
         if self._cell.passivate(self._generation, self._handled, idle=idle):
             self._release_lease()
             self.stop()

@@ -45,7 +45,8 @@ class Cells:
     def want(self, cell: EventCell) -> None:
         """Ask for an actor for this event."""
         with self._lock:
-            new = self._wanting.setdefault(cell.event_id, cell) is cell
+            new = cell.event_id not in self._wanting
+            self._wanting[cell.event_id] = cell
         if new:
             self._ring()
 

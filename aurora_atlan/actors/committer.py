@@ -83,7 +83,10 @@ class CommitterActor(Gatherer[HandIn]):
         # Committed, but not yet noted in Redis: their events take no new batch.
         self._unfinished: list[Decided] = []
         self._leases: list[tuple[int, int]] = []
+        # In a row, for want of PostgreSQL.
         self._failures = 0
+        # A flush that will try what is held again is scheduled.
+        self._backing_off = False
 
     def handle(self, message: Any) -> None:
         """Gather batches; keep leases to be released until the next round trip."""
@@ -99,6 +102,7 @@ class CommitterActor(Gatherer[HandIn]):
 
     def round_trip(self, gathered: Sequence[HandIn]) -> None:
         """Decide what waits, note the outcomes, tell the events' actors."""
+        self._backing_off = False
         batches, self._held = [*self._held, *(message.batch for message in gathered)], []
         if self._patient:
             for batch in batches:
@@ -111,7 +115,7 @@ class CommitterActor(Gatherer[HandIn]):
             self._commit(list(first.values()))
         self._finish()
         self._release_leases()
-        if self._held and not self._failures:
+        if self._held and not self._backing_off:
             self.flush_soon()
 
     def _commit(self, batches: Sequence[Batch]) -> None:
@@ -124,6 +128,7 @@ class CommitterActor(Gatherer[HandIn]):
             self._try_again(batches)
         except (DataError, TransientError) as error:
             # Of one event's making: each by itself, so that it harms no other.
+            self._failures = 0
             if len(batches) > 1:
                 for batch in batches:
                     self._commit([batch])
@@ -150,6 +155,7 @@ class CommitterActor(Gatherer[HandIn]):
         self._held = [*batches, *self._held]
         delay_s = min(_BACKOFF_MAX_S, _BACKOFF_MIN_S * 2**self._failures)
         self._failures += 1
+        self._backing_off = True
         self._switchboard.scheduler.after(delay_s, self.actor_ref, Flush())
 
     def _apply(self, verdict: Verdict) -> None:

@@ -12,6 +12,7 @@ import click
 from aurora_atlan.commands.affinity import Cores, choose_cores
 from aurora_atlan.commands.demo import create_demo_events
 from aurora_atlan.commands.errors import SettingError
+from aurora_atlan.commands.memory import give_back_large_blocks
 from aurora_atlan.commands.signals import ForcedStop, StopSignals
 from aurora_atlan.commands.welcome import welcome
 from aurora_atlan.config import ConfigurationError, Settings
@@ -65,6 +66,7 @@ def serve(settings: Settings) -> None:
     bind(settings.host, settings.port, setting="PORT").close()
     if settings.ops_port is not None:
         bind(settings.ops_host, settings.ops_port, setting="AURORA_OPS_PORT").close()
+    give_back_large_blocks()
     cores = choose_cores(settings.cpu_affinity)
     with StopSignals() as signals, EmbeddedServers(settings, purpose="serve") as servers:
         with cores.elsewhere():
@@ -91,8 +93,9 @@ def _run(settings: Settings, servers: EmbeddedServers, cores: Cores, signals: St
             _create_demo_events(supervisor)
         click.echo(welcome(settings, server.port, server.ops_port, cores.describe(), servers.names))
         while not signals.wait(_WATCH_EVERY_S):
-            with cores.elsewhere():
-                servers.revive()
+            if servers.ended:
+                with cores.elsewhere():
+                    servers.revive()
         click.echo("Stopping: requests and bookings under way are finished first.")
     finally:
         # What is still queued waits in Redis for the next start.

@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT for a command that runs until it is told to stop."""
+"""SIGTERM, SIGINT and SIGHUP for a command that runs until it is told to stop."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import signal
 from types import FrameType, TracebackType
 from typing import Any, Self
 
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+# The hang-up comes when the terminal is closed; nohup ignores it, and so do we then.
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 class ForcedStop(KeyboardInterrupt):
@@ -39,7 +40,8 @@ class StopSignals:
 
     def __enter__(self) -> Self:
         for number in _SIGNALS:
-            self._before[number] = signal.signal(number, self._handle)
+            if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
+                self._before[number] = signal.signal(number, self._handle)
         return self
 
     def __exit__(

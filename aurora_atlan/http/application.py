@@ -16,7 +16,8 @@ from aurora_atlan.http.request_ids import HEADER, new_request_id
 log = logging.getLogger(__name__)
 
 
-class Application(falcon.App[falcon.Request, falcon.Response]):
+# Falcon 4.0's App takes no type arguments yet.
+class Application(falcon.App):  # type: ignore[type-arg]
     """A falcon application in which every error, whatever was raised, is answered with problem details."""
 
     def __init__(self) -> None:

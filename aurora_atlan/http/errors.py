@@ -78,7 +78,7 @@ def _unavailable(
     slug = "event-quarantined" if isinstance(error, EventQuarantinedError) else "unavailable"
     # With a job id it may have been accepted all the same: the client can find out.
     members = {} if error.job_id is None else {"jobId": str(error.job_id), "statusEndpoint": status_path(error.job_id)}
-    raise Problem(503, slug, str(error), headers=retry_after(error.retry_after_s), members=members)
+    raise Problem(503, slug, _sentence(str(error)), headers=retry_after(error.retry_after_s), members=members)
 
 
 def _store_unavailable(
@@ -102,3 +102,7 @@ def _busy(_req: falcon.Request, _resp: falcon.Response, _error: BusyError, _para
 def _unexpected(req: falcon.Request, _resp: falcon.Response, error: Exception, _params: dict[str, Any]) -> NoReturn:
     log.error("500 for %s %s (%s)", req.method, req.path, request_id_of(req), exc_info=error)
     raise falcon.HTTPInternalServerError
+
+
+def _sentence(message: str) -> str:
+    return f"{message[:1].upper()}{message[1:].rstrip('.')}."

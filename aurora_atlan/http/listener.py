@@ -89,7 +89,6 @@ class Listener:
         # Workers pull the trigger after each answer, so it outlives them.
         self._workers.join(max(0.1, deadline - time.monotonic()))
         self._may_end.set()
-        self._server.pull_trigger()
         self._loop.join(5.0)
 
     def abandon(self) -> None:
@@ -102,7 +101,8 @@ class Listener:
             stopping = self._stop_at is not None
             try:
                 wasyncore.loop(
-                    timeout=_STOPPING_POLL_S if stopping and not self._drained.is_set() else _POLL_S,
+                    # The trigger wakes the loop up to stop, but must not be touched any more once it may end.
+                    timeout=_STOPPING_POLL_S if stopping else _POLL_S,
                     use_poll=True,
                     map=self._map,
                     count=1,

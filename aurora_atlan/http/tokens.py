@@ -20,6 +20,7 @@ ROLES = frozenset({"USER", "ADMIN", "OPS"})
 _ISSUER = "aurora-atlan"
 _AUDIENCE = "aurora-atlan"
 _TYPE = "at+jwt"
+_HEADER_MEMBERS = frozenset({"alg", "kid", "typ"})
 _CLAIMS = ["exp", "iat", "sub", "jti", "iss", "aud"]
 _ALGORITHM = "HS256"
 _KEY_BYTES_MIN = 32
@@ -145,9 +146,10 @@ class TokenVerifier:
 
     def _key_named_by(self, token: str) -> SigningKey:
         header = jwt.get_unverified_header(token)
+        # Nothing in the header but the name of a key we hold is believed before the signature is; a token that
+        # brings its own key (jku, jwk, x5u), or wants something understood (crit), is not one of ours.
         key = self._keys.get(header.get("kid", ""))
-        # Nothing in the header but the name of a key we hold is believed before the signature is.
-        if key is None or header.get("typ") != _TYPE:
+        if key is None or header.get("typ") != _TYPE or not header.keys() <= _HEADER_MEMBERS:
             raise InvalidTokenError("the token was not issued by this service")
         return key
 

@@ -17,7 +17,7 @@ from aurora_atlan.commands.rush.service import Reply, Service
 from aurora_atlan.commands.rush.tally import Tally
 
 # A job is asked for soon, then less and less often.
-_POLL_FIRST_S = 0.3
+_POLL_FIRST_S = 0.1
 _POLL_GROWTH = 1.6
 _POLL_MAX_S = 1.0
 _IDLE_S = 0.01

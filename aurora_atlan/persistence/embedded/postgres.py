@@ -76,17 +76,13 @@ class EmbeddedPostgres:
             self._initialise(programs)
         settings = self._options | {
             "listen_addresses": "",
-            "unix_socket_directories": str(self._socket_folder),
+            # A list, of which this is one element.
+            "unix_socket_directories": '"' + str(self._socket_folder).replace('"', '""') + '"',
             "unix_socket_permissions": "0700",
         }
         arguments = [f"--{name}={value}" for name, value in settings.items()]
         with os.fdopen(os.open(self._log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as output:
-            self._child = subprocess.Popen(
-                programs.command("postgres", "-D", str(self._folder), *arguments),
-                stdout=output,
-                stderr=output,
-                **programs.popen_options(),
-            )
+            self._child = programs.launch("postgres", "-D", str(self._folder), *arguments, output=output)
         try:
             self._wait_until_ready(self._child)
         except BaseException:
@@ -130,25 +126,27 @@ class EmbeddedPostgres:
         shutil.rmtree(new, ignore_errors=True)
         new.mkdir(mode=0o700)
         os.chown(new, programs.owner, -1)
-        done = subprocess.run(
-            programs.command(
-                "initdb",
-                f"--pgdata={new}",
-                f"--username={_SUPERUSER}",
-                "--auth=trust",
-                "--encoding=UTF8",
-                "--locale=C",
-                "--locale-provider=builtin",
-                "--builtin-locale=C.UTF-8",
-                *([] if self._options["fsync"] == "on" else ["--no-sync"]),
-            ),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            check=False,
-            **programs.popen_options(),
+        initdb = programs.launch(
+            "initdb",
+            f"--pgdata={new}",
+            f"--username={_SUPERUSER}",
+            # The socket is closed to everybody else.
+            "--auth=trust",
+            "--encoding=UTF8",
+            "--locale=C",
+            "--locale-provider=builtin",
+            "--builtin-locale=C.UTF-8",
+            *([] if self._options["fsync"] == "on" else ["--no-sync"]),
+            output=subprocess.PIPE,
         )
-        if done.returncode != 0:
-            last = done.stdout.decode("utf-8", "replace").strip().splitlines()[-1:] or ["it said nothing"]
+        try:
+            said, _ = initdb.communicate()
+        except BaseException:
+            initdb.kill()
+            initdb.wait()
+            raise
+        if initdb.returncode != 0:
+            last = said.decode("utf-8", "replace").strip().splitlines()[-1:] or ["it said nothing"]
             shutil.rmtree(new, ignore_errors=True)
             raise EmbeddedServerError(f"PostgreSQL could not make a database in {self._folder}: {last[0]}")
         new.rename(self._folder)

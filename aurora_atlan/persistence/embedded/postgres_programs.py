@@ -10,10 +10,11 @@ import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from aurora_atlan.config import ConfigurationError
 from aurora_atlan.persistence.embedded.bundled import bundled
+from aurora_atlan.persistence.embedded.errors import EmbeddedServerError
 
 log = logging.getLogger(__name__)
 
@@ -75,22 +76,30 @@ class PostgresPrograms:
             log.warning("letting PostgreSQL's account %s pass through %s", self.account.pw_name, folder)
             folder.chmod(status.st_mode | stat.S_IXOTH)
 
-    def command(self, program: str, *arguments: str) -> list[str]:
-        """Return the command line of one program."""
-        return [str(self.folder / program), *arguments]
+    def launch(self, program: str, *arguments: str, output: int | IO[bytes]) -> subprocess.Popen[bytes]:
+        """Start a program as the right user, out of reach of the terminal's Ctrl-C.
 
-    def popen_options(self) -> dict[str, Any]:
-        """Return how to start a program: as the right user, out of reach of the terminal's Ctrl-C."""
-        options: dict[str, Any] = {
-            "env": _environment(os.environ),
-            "stdin": subprocess.DEVNULL,
-            "start_new_session": True,
-            "umask": 0o077,
-            "cwd": "/",
-        }
+        Both of its outputs go to ``output``. Raises :class:`EmbeddedServerError` when it cannot be run.
+        """
+        who: dict[str, Any] = {}
         if self.account is not None:
-            options |= {"user": self.account.pw_uid, "group": self.account.pw_gid, "extra_groups": []}
-        return options
+            who = {"user": self.account.pw_uid, "group": self.account.pw_gid, "extra_groups": []}
+        try:
+            return subprocess.Popen(
+                [str(self.folder / program), *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=_environment(os.environ),
+                cwd="/",
+                umask=0o077,
+                start_new_session=True,
+                **who,
+            )
+        except OSError as error:
+            raise EmbeddedServerError(
+                f"PostgreSQL's program {error.filename} cannot be run: {error.strerror}"
+            ) from error
 
 
 def _environment(environ: Mapping[str, str]) -> dict[str, str]:

@@ -76,14 +76,17 @@ class EmbeddedRedis:
         self._socket = socket_folder(self._folder, _SOCKET) / _SOCKET
         configuration = self._folder / "redis.conf"
         configuration.write_text(self._configuration(), encoding="utf-8")
-        self._child = subprocess.Popen(
-            [program, str(configuration)],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-            umask=0o077,
-        )
+        try:
+            self._child = subprocess.Popen(
+                [program, str(configuration)],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+                umask=0o077,
+            )
+        except OSError as error:
+            raise EmbeddedServerError(f"Redis's program {program} cannot be run: {error.strerror}") from error
         try:
             self._wait_until_ready(self._child)
         except BaseException:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from dataclasses import replace
 from types import TracebackType
 from typing import Self
@@ -16,6 +17,7 @@ from aurora_atlan.persistence.embedded.postgres_programs import PostgresPrograms
 from aurora_atlan.persistence.embedded.redis import EmbeddedRedis
 
 _DATABASE = "aurora"
+_REVIVE_AGAIN_AFTER_S = 5.0
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +34,7 @@ class EmbeddedServers:
         self._directory = DataDirectory(settings.data_dir)
         self._postgres: EmbeddedPostgres | None = None
         self._redis: EmbeddedRedis | None = None
+        self._revive_from = 0.0
         if settings.database_url is None:
             self._postgres = EmbeddedPostgres(self._directory.postgres, self._directory.log_file("postgres"))
         if settings.redis_url is None and redis:
@@ -71,16 +74,22 @@ class EmbeddedServers:
             finally:
                 self._directory.release()
 
+    @property
+    def ended(self) -> bool:
+        """Whether a server has ended by itself or was killed, and it is time to start it again."""
+        return time.monotonic() >= self._revive_from and any(server.pid is None for _, server in self._servers)
+
     def revive(self) -> None:
-        """Start again what has ended by itself or was killed; one that does not start is logged."""
+        """Start again what has ended; what does not start is logged, and tried again after some seconds."""
         for name, server in self._servers:
             if server.pid is not None:
                 continue
             log.error("the embedded %s has ended; starting it again", name)
             try:
                 server.start()
-            except (EmbeddedServerError, ConfigurationError):
-                log.exception("the embedded %s did not start", name)
+            except (EmbeddedServerError, ConfigurationError) as error:
+                log.error("the embedded %s did not start: %s", name, error)  # noqa: TRY400 - the sentence says it all
+                self._revive_from = time.monotonic() + _REVIVE_AGAIN_AFTER_S
 
     @property
     def names(self) -> list[str]:

@@ -15,13 +15,14 @@ _PATH_BYTES_MAX = 103
 
 
 def socket_folder(preferred: Path, socket_name: str, owner: int | None = None) -> Path:
-    """Return the folder for a socket: the preferred one, or a short one of ours when its path is too long.
+    """Return the folder for a socket: the preferred one, or a short one of ours when its path will not do.
 
-    The short one is in the temporary directory, named after the preferred one, and closed to everybody
-    but its owner (a user id; this process's by default). Raises :class:`ConfigurationError` when somebody
-    else has made it.
+    It will not do when it is too long, or has a comma, at which clients split a list of hosts. The short one
+    is in the temporary directory, named after the preferred one, and closed to everybody but its owner (a
+    user id; this process's by default). Raises :class:`ConfigurationError` when somebody else has made it.
     """
-    if len(os.fsencode(preferred / socket_name)) <= _PATH_BYTES_MAX:
+    path = os.fsencode(preferred / socket_name)
+    if len(path) <= _PATH_BYTES_MAX and b"," not in path:
         return preferred
     owner = os.geteuid() if owner is None else owner
     name = hashlib.sha256(os.fsencode(preferred)).hexdigest()[:8]
@@ -30,7 +31,7 @@ def socket_folder(preferred: Path, socket_name: str, owner: int | None = None) -
     status = folder.lstat()
     if not stat.S_ISDIR(status.st_mode) or status.st_uid not in (os.geteuid(), owner):
         raise ConfigurationError(
-            f"AURORA_DATA_DIR is too long a path for a unix socket, and {folder} belongs to somebody else"
+            f"AURORA_DATA_DIR must be a shorter path without commas, as {folder} belongs to somebody else"
         )
     folder.chmod(0o700)
     if status.st_uid != owner:
