@@ -19,10 +19,10 @@ from aurora_atlan.actors.errors import (
     UnknownJobError,
 )
 from aurora_atlan.persistence.bookings import BookingStore
-from aurora_atlan.persistence.errors import StoreError, TransientError
+from aurora_atlan.persistence.errors import TransientError
 from aurora_atlan.persistence.inventory import Change, Draft, UnitOfWork
 from aurora_atlan.persistence.jobs import Finish, FinishedJob, JobStore
-from aurora_atlan.persistence.records import Booking, Inventory, Job, Kind, Outcome, Reason
+from aurora_atlan.persistence.records import CAPACITY_MAX, Booking, Inventory, Job, Kind, Outcome, Reason
 
 T = TypeVar("T")
 
@@ -76,7 +76,12 @@ class Gate:
         self._retried(lambda: self._jobs.finish([finish]))
 
     def set_capacity(self, event_id: int, capacity: int) -> CapacityChanged:
-        """Set how many tickets the event has. Raises CapacityBelowSoldError, UnknownEventError, UnavailableError."""
+        """Set how many tickets the event has, 0 to 10,000,000 (ValueError).
+
+        Raises CapacityBelowSoldError, UnknownEventError, UnavailableError.
+        """
+        if not 0 <= capacity <= CAPACITY_MAX:
+            raise ValueError(f"a capacity lies between 0 and {CAPACITY_MAX}, not {capacity}")
         return self._retried(lambda: self._set_capacity(event_id, capacity))
 
     def pause(self, event_id: int | None, *, paused: bool) -> None:
@@ -158,7 +163,7 @@ class Gate:
                 continue
         try:
             return step()
-        except StoreError as error:
+        except TransientError as error:
             raise UnavailableError("the sale is busy or a store is out of reach; try again") from error
 
 

@@ -59,6 +59,8 @@ class OutboxRelay:
         outbox = Outbox(connection)
         ours = False
         while True:
+            # Looked at before reading, so that what was decided before a stop is told.
+            last = self._stopping.is_set()
             ours = ours or outbox.claim()
             told = outbox.waiting(_BATCH_MAX) if ours else []
             if self._on_outcome is not None:
@@ -66,5 +68,7 @@ class OutboxRelay:
                     self._on_outcome(outcome)
             if told:
                 outbox.forget(told)
-            if len(told) < _BATCH_MAX and self._stopping.wait(_PAUSE_S):
-                return
+            if len(told) < _BATCH_MAX:
+                if last:
+                    return
+                self._stopping.wait(_PAUSE_S)

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from aurora_atlan.persistence.records import CAPACITY_MAX
+
 Schema = dict[str, Any]
 
 QUANTITY_MAX: Final = 10
-CAPACITY_MAX: Final = 10_000_000
 CAP_PER_USER_MAX: Final = 100
 
 _EMAIL: Schema = {

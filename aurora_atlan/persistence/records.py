@@ -8,6 +8,10 @@ from enum import StrEnum
 from uuid import UUID
 
 
+# Tickets of one event; the table refuses more.
+CAPACITY_MAX = 10_000_000
+
+
 class Reason(StrEnum):
     """Why a job failed; told to clients and written in the ledger in these very words."""
 

@@ -9,12 +9,16 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
+from urllib.parse import urlsplit
 
 import psutil
+import psycopg
 import pykka
 import pytest
+from psycopg import sql
 
 from aurora_atlan import supervisor as supervisor_module
 from aurora_atlan.actors.booking import BookingActor
@@ -38,15 +42,29 @@ from harness_sales import (
 )
 
 
-def threads() -> set[int | None]:
-    """Return this process's threads, as Python and as the system knows them."""
-    return {thread.ident for thread in threading.enumerate()}
+def threads() -> list[str]:
+    """Return the names of this process's threads."""
+    return sorted(thread.name for thread in threading.enumerate())
 
 
 def descriptors() -> int:
     """Return how many files and sockets this process has open."""
     gc.collect()
     return psutil.Process().num_fds()
+
+
+@contextmanager
+def out_of_reach(databases: Databases, url: str) -> Iterator[None]:
+    """Cut all connections to a database and allow no new ones for the duration of the block."""
+    database = urlsplit(url).path.lstrip("/")
+    name = sql.Identifier(database)
+    with psycopg.connect(databases._server.url("postgres"), autocommit=True) as operator:
+        operator.execute(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS false").format(name))
+        operator.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (database,))
+        try:
+            yield
+        finally:
+            operator.execute(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS true").format(name))
 
 
 def test_ten_starts_and_stops_leave_nothing_behind(settings: Settings) -> None:
@@ -170,8 +188,7 @@ def test_stop_with_postgresql_out_of_reach_leaves_no_thread(settings: Settings, 
         event = make_event(supervisor, 10)
         buyers = make_buyers(url, 21)
         wait_decided(url, [supervisor.submit(BookTickets(event, buyers.pop())).job_id])
-        name = url.rpartition("/")[2].partition("?")[0]
-        with no_connections(databases, name):
+        with out_of_reach(databases, url):
             rush = Rush(supervisor, attempts([event], buyers), threads=4).run()
             wait_until(lambda: not supervisor.health().components["postgresql"].ok, 3.0, "health says so")
             stopped_at = time.monotonic()
@@ -183,41 +200,26 @@ def test_stop_with_postgresql_out_of_reach_leaves_no_thread(settings: Settings, 
         assert sold(url, event) == 10
 
 
-def no_connections(databases: Databases, name: str) -> Any:
-    """Cut all connections to a database and allow no new ones for the duration of the block."""
-    import contextlib
-
-    import psycopg
-
-    @contextlib.contextmanager
-    def closed() -> Iterator[None]:
-        with psycopg.connect(databases._server.url("postgres"), autocommit=True) as operator:
-            operator.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false')  # type: ignore[call-overload]
-            operator.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,))
-            try:
-                yield
-            finally:
-                operator.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')  # type: ignore[call-overload]
-
-    return closed()
-
-
 def test_a_slow_receiver_of_outcomes_is_not_called_after_stop(settings: Settings) -> None:
     """Stop relays for its two seconds; what is left waits for the next start, and no thread goes on telling."""
     url = settings.database_url
     assert url is not None
     told: list[Told] = []
-    pause = threading.Event()
+    all_wait, nobody_rings = threading.Event(), threading.Event()
 
     def slow(outcome: Told) -> None:
         told.append(outcome)
-        pause.wait(0.01)
+        assert all_wait.wait(20)
+        nobody_rings.wait(0.02)
 
     before = threads()
     with running(settings, on_outcome=slow) as supervisor:
         event = make_event(supervisor, 1000)
         rush = Rush(supervisor, attempts([event], make_buyers(url, 600), keyed=False)).run()
         wait_decided(url, rush.jobs)
+        first = len(told)
+        all_wait.set()
+        wait_until(lambda: len(told) > first + 40, 5.0, "it is being told of many")
     assert threads() == before
     assert len(told) < 600
     seen = {outcome.job_id for outcome in told}
@@ -254,9 +256,7 @@ def test_outcomes_are_told_at_least_once_and_in_order_by_a_receiver_that_fails(
         assert numbers == sorted(numbers)
 
 
-def test_two_supervisors_in_one_process_keep_to_their_own_stores(
-    settings: Settings, databases: Databases
-) -> None:
+def test_two_supervisors_in_one_process_keep_to_their_own_stores(settings: Settings, databases: Databases) -> None:
     """Two sales over two databases, at once, with the same event ids: neither sees anything of the other's."""
     assert settings.redis_url is not None
     with databases.migrated() as second_url:

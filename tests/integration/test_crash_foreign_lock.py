@@ -62,8 +62,9 @@ def test_a_row_held_for_five_seconds_delays_its_own_event_only(settings: Setting
                 nobody_rings.wait(0.02)
             assert undecided(url, waiting.jobs) == 80
             waits.sort()
-            assert waits[len(waits) // 2] < 0.1
-            assert waits[-1] < 0.5
+            assert waits[len(waits) // 2] < 0.2
+            # Nobody waited for the row.
+            assert waits[-1] < Settings().lock_timeout_s
         wait_decided(url, waiting.jobs, timeout_s=2.0)
         everything = Rush(supervisor, [], threads=1)
         everything.accepted = dict(waiting.accepted)

@@ -17,6 +17,7 @@ import psutil
 import psycopg
 import pytest
 
+from aurora_atlan.actors.errors import UnavailableError
 from aurora_atlan.actors.messages import BookTickets, JobState, Receipt
 from aurora_atlan.config import Settings
 from aurora_atlan.persistence.bookings import BookingStore
@@ -75,9 +76,7 @@ def begin(supervisor: Supervisor, capacities: Sequence[int]) -> tuple[list[int],
     assert url is not None
     events = [make_event(supervisor, capacity) for capacity in capacities]
     buyers = make_buyers(url, len(events))
-    receipts = [
-        supervisor.submit(BookTickets(event, buyer)) for event, buyer in zip(events, buyers, strict=True)
-    ]
+    receipts = [supervisor.submit(BookTickets(event, buyer)) for event, buyer in zip(events, buyers, strict=True)]
     wait_decided(url, [receipt.job_id for receipt in receipts])
     return events, receipts
 
@@ -319,7 +318,8 @@ def test_a_frozen_postgresql_does_not_keep_bookings_from_being_accepted(
         own_redis.start()
         try:
             with running(replace(brisk, redis_url=own_redis.url())) as supervisor:
-                [event], _ = begin(supervisor, [20])
+                [event], first_sold = begin(supervisor, [20])
+                unsold = make_event(supervisor, 20)
                 first, second = make_buyers(url, 2)
                 frozen = processes(own_postgres)
                 for process in frozen:
@@ -331,6 +331,14 @@ def test_a_frozen_postgresql_does_not_keep_bookings_from_being_accepted(
                     own_redis.start()
                     wait_until(lambda: supervisor.health().components["redis"].ok, 2.0, "Redis is noticed")
                     waiting.append(supervisor.submit(BookTickets(event, second)))
+                    # What cannot be answered without PostgreSQL says so soon.
+                    asked_at = time.monotonic()
+                    with pytest.raises(UnavailableError):
+                        supervisor.submit(BookTickets(unsold, second))
+                    assert time.monotonic() - asked_at < 1.5
+                    with pytest.raises(UnavailableError):
+                        supervisor.status(first_sold[0].job_id)
+                    assert time.monotonic() - asked_at < 4.0
                     wait_until(lambda: not supervisor.health().components["postgresql"].ok, 5.0, "health tells of both")
                 finally:
                     for process in frozen:

@@ -68,9 +68,7 @@ def check_queues_empty(server: EmbeddedRedis) -> None:
             assert kind not in ("users", "pending"), (key, client.type(key))
 
 
-def test_redis_killed_and_restarted_during_bookings_loses_nothing(
-    settings: Settings, own_redis: EmbeddedRedis
-) -> None:
+def test_redis_killed_and_restarted_during_bookings_loses_nothing(settings: Settings, own_redis: EmbeddedRedis) -> None:
     """With AOF always: refusals within 1.5 s, soon accepted again, every accepted job decided, the order kept."""
     assert settings.database_url is not None
     with running(settings) as supervisor:
@@ -114,9 +112,7 @@ def test_attempts_without_a_key_are_counted_once_although_redis_was_killed(
         assert sold(settings.database_url, event) >= len(rush.accepted)
 
 
-def test_redis_that_hangs_is_answered_within_a_second_and_a_half(
-    settings: Settings, own_redis: EmbeddedRedis
-) -> None:
+def test_redis_that_hangs_is_answered_within_a_second_and_a_half(settings: Settings, own_redis: EmbeddedRedis) -> None:
     """A frozen Redis costs each caller less than 1.5 s, then nothing; when it wakes, nobody has booked twice."""
     assert settings.database_url is not None
     with running(settings) as supervisor:
@@ -235,7 +231,9 @@ def test_jobs_lost_before_their_decision_are_unknown_and_may_be_booked_again(
         supervisor.pause(event)
         wishes = [BookTickets(event, buyer, idempotency_key="mine") for buyer in buyers]
         lost = [supervisor.submit(wish) for wish in wishes]
-        wait_until(lambda: not any(cell.busy for cell in supervisor._cells.alive()), 3.0, "the actor has let go of them")
+        wait_until(
+            lambda: not any(cell.busy for cell in supervisor._cells.alive()), 3.0, "the actor has let go of them"
+        )
         client.flushall()
         assert [supervisor.status(receipt.job_id) for receipt in lost] == [None] * 5
         again = [supervisor.submit(wish) for wish in wishes]

@@ -163,6 +163,22 @@ class TestPostgres:
         finally:
             postgres.stop()
 
+    def test_programs_that_cannot_be_run_are_one_sentence(
+        self, postgres: EmbeddedPostgres, data_dir: Path, monkeypatch
+    ):
+        program = data_dir / "postgres"
+        program.touch(mode=0o600)
+        monkeypatch.setattr("aurora_atlan.persistence.embedded.postgres_programs.bundled", lambda *_: program)
+
+        with pytest.raises(EmbeddedServerError, match="cannot be run: Permission denied"):
+            postgres.start()
+
+    def test_without_its_programs_one_sentence_says_what_to_install(self, postgres: EmbeddedPostgres, monkeypatch):
+        monkeypatch.setattr("aurora_atlan.persistence.embedded.postgres_programs.bundled", lambda *_: None)
+
+        with pytest.raises(ConfigurationError, match=r"pip install 'aurora-atlan\[embedded\]'"):
+            postgres.start()
+
     def test_an_interrupted_initialisation_is_begun_again(self, data_dir: Path):
         postgres = EmbeddedPostgres(data_dir / "postgres", data_dir / "postgres.log")
         (data_dir / "postgres.new").mkdir()
@@ -188,10 +204,11 @@ class TestPostgres:
         assert postgres.pid is None
         version.write_text(right)
 
-    def test_a_path_too_long_for_a_socket_moves_only_the_socket(self, used_dir: Path):
+    def test_a_path_too_long_for_a_socket_moves_only_the_socket(self, used_dir: Path, monkeypatch):
         with short_folder() as folder:
             deep = folder / ("d" * 60) / ("e" * 60)
             deep.mkdir(parents=True)
+            monkeypatch.setattr("tempfile.gettempdir", lambda: str(folder))
             (used_dir / "postgres").rename(deep / "postgres")
             server = EmbeddedPostgres(deep / "postgres", deep / "postgres.log")
             try:
@@ -203,7 +220,21 @@ class TestPostgres:
             finally:
                 server.stop()
                 (deep / "postgres").rename(used_dir / "postgres")
-            socket_folder.rmdir()
+
+    @pytest.mark.parametrize("name", ["a b", "c,d", "e'f\"g", "100%", "h?i#j&k=l", "\u00e9"])
+    def test_any_name_of_a_folder_works(self, name: str, used_dir: Path, monkeypatch: pytest.MonkeyPatch):
+        with short_folder() as folder:
+            monkeypatch.setattr("tempfile.gettempdir", lambda: str(folder))
+            (folder / name).mkdir()
+            data = folder / name / "postgres"
+            (used_dir / "postgres").rename(data)
+            server = EmbeddedPostgres(data, folder / name / "postgres.log")
+            try:
+                server.start()
+                assert value_of(server.url("postgres"), "SHOW data_directory") == str(data)
+            finally:
+                server.stop()
+                data.rename(used_dir / "postgres")
 
     def test_a_socket_folder_that_somebody_else_made_is_refused(self, data_dir: Path, monkeypatch: pytest.MonkeyPatch):
         monkeypatch.setattr("tempfile.gettempdir", lambda: str(data_dir))
@@ -340,6 +371,14 @@ class TestRedis:
         with pytest.raises(EmbeddedServerError, match="Redis did not start; its log is"):
             redis_.start()
 
+    def test_a_program_that_cannot_be_run_is_one_sentence(self, redis_: EmbeddedRedis, data_dir: Path, monkeypatch):
+        program = data_dir / "redis-server"
+        program.touch(mode=0o600)
+        monkeypatch.setattr("aurora_atlan.persistence.embedded.redis.bundled", lambda *_: program)
+
+        with pytest.raises(EmbeddedServerError, match="cannot be run: Permission denied"):
+            redis_.start()
+
     def test_without_any_redis_one_sentence_says_what_to_install(self, redis_: EmbeddedRedis, monkeypatch):
         monkeypatch.setattr("aurora_atlan.persistence.embedded.redis.bundled", lambda *_: None)
         monkeypatch.setenv("PATH", "/nowhere")
@@ -446,11 +485,15 @@ class TestServers:
     def test_what_was_killed_is_started_again(self, used_dir: Path):
         with EmbeddedServers(Settings(data_dir=used_dir), purpose="serve") as servers:
             effective = servers.start()
+            # Not the session's own, which are children of this process too.
             for process in psutil.Process().children():
-                process.kill()
-                process.wait()
+                if Path(process.cwd()).is_relative_to(used_dir):
+                    process.kill()
+                    process.wait()
 
+            assert servers.ended
             servers.revive()
+            assert not servers.ended
 
             assert value_of(effective.database_url or "", "SELECT 1") == 1
             with redis.Redis.from_url(effective.redis_url or "") as client:

@@ -12,9 +12,7 @@ _ROW = re.compile(r"^\| `([A-Z][A-Z0-9_]*)` \| (.+) \| (.+) \| (.+) \|$", re.MUL
 
 
 def test_every_setting_is_listed_once_with_its_default_and_what_it_accepts():
-    listed = [
-        (variable, default, accepts) for variable, _, default, accepts in _ROW.findall(_PAGE.read_text("utf-8"))
-    ]
+    listed = [(variable, default, accepts) for variable, _, default, accepts in _ROW.findall(_PAGE.read_text("utf-8"))]
 
     assert listed == [
         (setting.variable, "not set" if setting.value is None else f"`{setting.value}`", setting.accepts)

@@ -247,6 +247,13 @@ def test_what_the_supervisor_refuses_is_a_problem(service: Service, failure: Exc
     assert "SELECT" not in result.text
 
 
+def test_the_reason_is_told_as_a_sentence(service: Service):
+    service.supervisor.failure = UnavailableError("the booking queue is out of reach; try again")
+
+    answer = service.client.simulate_post(BOOK, headers=service.bearer()).json
+    assert answer["error"] == "The booking queue is out of reach; try again."
+
+
 def test_how_long_to_wait_is_rounded_up(service: Service):
     service.supervisor.failure = UnavailableError("Redis does not answer.", 2.5)
 

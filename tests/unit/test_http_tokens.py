@@ -117,7 +117,16 @@ def test_clocks_may_differ_a_little(verifier: TokenVerifier):
 
 
 @pytest.mark.parametrize(
-    "headers", [{"typ": "JWT"}, {"typ": None}, {"typ": "rt+jwt"}, {"kid": "another"}, {"kid": None}, {"crit": ["x"]}]
+    "headers",
+    [
+        {"typ": "JWT"},
+        {"typ": None},
+        {"typ": "rt+jwt"},
+        {"kid": "another"},
+        {"kid": None},
+        {"crit": ["x"]},
+        {"jku": "https://x.example"},
+    ],
 )
 def test_a_token_with_a_wrong_header_is_refused(verifier: TokenVerifier, headers: dict[str, Any]):
     header = {"alg": "HS256", "typ": "at+jwt", "kid": KEY.key_id, **headers}

@@ -1,0 +1,531 @@
+"""The gate: cancel, withdraw and the capacity, in the caller's thread, under the sale's own lock."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import psycopg
+import pytest
+from harness_sales import wait_decided, wait_until
+
+from aurora_atlan.actors.commit import Committing, Decided
+from aurora_atlan.actors.errors import (
+    AlreadyDecidedError,
+    BookingError,
+    CapacityBelowSoldError,
+    UnavailableError,
+    UnknownBookingError,
+    UnknownEventError,
+    UnknownJobError,
+)
+from aurora_atlan.actors.gate import CapacityChanged, Gate
+from aurora_atlan.actors.messages import Batch, BookTickets, JobState
+from aurora_atlan.config import Settings
+from aurora_atlan.persistence.bookings import BookingStore
+from aurora_atlan.persistence.database import Database
+from aurora_atlan.persistence.job_ids import random_job_id
+from aurora_atlan.persistence.jobs import JobStore
+from aurora_atlan.persistence.records import Booking, Job, Kind, Outcome, Reason
+from aurora_atlan.supervisor import Supervisor
+
+Sql = psycopg.Connection[Any]
+Enqueue = Callable[..., Job]
+
+
+@pytest.fixture
+def gate(bookings: BookingStore, jobs: JobStore, audit_clean: None) -> Gate:
+    """The gate; whatever passes it, the audit finds nothing afterwards."""
+    return Gate(bookings, jobs)
+
+
+@pytest.fixture
+def decide(bookings: BookingStore, jobs: JobStore, batch_of: Callable[..., Batch]) -> Callable[..., list[Outcome]]:
+    """Decides jobs in one batch, without actors."""
+    committing = Committing(bookings, owner=101, lease_s=60.0, job_age_max=None)
+
+    def run(*wanted: Job) -> list[Outcome]:
+        [verdict] = committing.commit([batch_of(*wanted)], patient=True)
+        assert isinstance(verdict, Decided)
+        return list(verdict.outcomes)
+
+    return run
+
+
+@pytest.fixture
+def book(
+    bookings: BookingStore, enqueue: Enqueue, decide: Callable[..., list[Outcome]]
+) -> Callable[..., Booking]:
+    """Books, without actors."""
+
+    def run(event_id: int, user_id: int, quantity: int = 1) -> Booking:
+        [outcome] = decide(enqueue(event_id, user_id, quantity))
+        assert outcome.booking_id is not None
+        booking = bookings.get(outcome.booking_id)
+        assert booking is not None
+        return booking
+
+    return run
+
+
+@pytest.fixture
+def busy_gate(settings: Settings, jobs: JobStore) -> Iterator[Gate]:
+    """A gate that waits for rows only a moment."""
+    database = Database(replace(settings, lock_timeout_s=0.05))
+    database.open()
+    yield Gate(BookingStore(database, 101), jobs)
+    database.close()
+
+
+def _sold(sql: Sql, event_id: int) -> tuple[int, int]:
+    row = sql.execute("SELECT sold, capacity FROM event_inventory WHERE event_id = %s", (event_id,)).fetchone()
+    assert row is not None
+    return row[0], row[1]
+
+
+def _kinds(sql: Sql, event_id: int) -> list[str]:
+    rows = sql.execute("SELECT kind FROM booking_ledger WHERE event_id = %s ORDER BY entry_number", (event_id,))
+    return [kind for (kind,) in rows.fetchall()]
+
+
+# Cancelling.
+
+
+def test_a_cancelled_booking_gives_its_seats_back(
+    gate: Gate, book: Callable[..., Booking], make_event: Callable[..., int], buyers: list[int], sql: Sql
+) -> None:
+    """The booking says so, sold falls by its quantity, and the ledger has it."""
+    event_id = make_event()
+    booking = book(event_id, buyers[0], quantity=3)
+
+    cancelled = gate.cancel(booking.id, buyers[0])
+
+    assert (cancelled.status, cancelled.quantity) == ("cancelled", 3)
+    assert cancelled.cancelled_at is not None
+    assert replace(cancelled, status="confirmed", cancelled_at=None) == booking
+    assert _sold(sql, event_id) == (0, 10)
+    assert _kinds(sql, event_id) == ["opened", "confirmed", "cancelled"]
+
+
+def test_fifty_cancellations_at_once_free_one_seat(
+    gate: Gate,
+    book: Callable[..., Booking],
+    make_event: Callable[..., int],
+    buyers: list[int],
+    sql: Sql,
+    settings: Settings,
+    jobs: JobStore,
+) -> None:
+    """However often and at once it is asked for, a booking is cancelled once, and all are told the same."""
+    event_id = make_event(capacity=2)
+    booking, other = book(event_id, buyers[0]), book(event_id, buyers[1])
+    database = Database(replace(settings, pool_max=50, pool_timeout_s=30.0, lock_timeout_s=3.5))
+    database.open()
+    crowded = Gate(BookingStore(database, 101), jobs)
+    barrier = threading.Barrier(50)
+    answers: list[Booking] = []
+
+    def cancel() -> None:
+        barrier.wait(30)
+        answers.append(crowded.cancel(booking.id, buyers[0]))
+
+    threads = [threading.Thread(target=cancel) for _ in range(50)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    database.close()
+
+    assert len(answers) == 50
+    assert len(set(answers)) == 1
+    assert _sold(sql, event_id) == (1, 2)
+    assert _kinds(sql, event_id).count("cancelled") == 1
+    assert sql.execute("SELECT status FROM bookings WHERE id = %s", (other.id,)).fetchone() == ("confirmed",)
+
+
+def test_a_freed_seat_is_sold_again(
+    gate: Gate, book: Callable[..., Booking], make_event: Callable[..., int], buyers: list[int], sql: Sql
+) -> None:
+    """Also to the one who gave it back."""
+    event_id = make_event(capacity=1)
+    first = book(event_id, buyers[0])
+    gate.cancel(first.id, buyers[0])
+    second = book(event_id, buyers[0])
+    gate.cancel(second.id, None)
+
+    third = book(event_id, buyers[1])
+
+    assert len({first.id, second.id, third.id}) == 3
+    assert _sold(sql, event_id) == (1, 1)
+
+
+def test_nobody_cancels_what_is_not_his(
+    gate: Gate, book: Callable[..., Booking], make_event: Callable[..., int], buyers: list[int]
+) -> None:
+    """Another's booking does not exist for him, like one that nobody made."""
+    booking = book(make_event(), buyers[0])
+
+    with pytest.raises(UnknownBookingError):
+        gate.cancel(booking.id, buyers[1])
+    with pytest.raises(UnknownBookingError):
+        gate.cancel(booking.id + 1, None)
+    with pytest.raises(UnknownBookingError):
+        gate.cancel(2**70, None)
+
+
+def test_a_sale_that_is_busy_too_long_is_told_and_nothing_is_half_done(
+    busy_gate: Gate,
+    book: Callable[..., Booking],
+    make_event: Callable[..., int],
+    buyers: list[int],
+    hold_row: Callable[[int], Sql],
+    sql: Sql,
+) -> None:
+    """While a stranger holds the row every change is refused, to be tried again."""
+    event_id = make_event()
+    booking = book(event_id, buyers[0])
+    stranger = hold_row(event_id)
+
+    with pytest.raises(UnavailableError):
+        busy_gate.cancel(booking.id, buyers[0])
+    with pytest.raises(UnavailableError):
+        busy_gate.set_capacity(event_id, 99)
+    with pytest.raises(UnavailableError):
+        busy_gate.pause(event_id, paused=True)
+
+    stranger.rollback()
+    assert _kinds(sql, event_id) == ["opened", "confirmed"]
+    assert busy_gate.cancel(booking.id, buyers[0]).status == "cancelled"
+
+
+def test_a_moments_wait_for_the_row_is_not_told(
+    gate: Gate,
+    book: Callable[..., Booking],
+    make_event: Callable[..., int],
+    buyers: list[int],
+    hold_row: Callable[[int], Sql],
+    sql: Sql,
+) -> None:
+    """The gate waits its turn and then does what it was asked."""
+    event_id = make_event()
+    booking = book(event_id, buyers[0])
+    stranger = hold_row(event_id)
+    thread = threading.Thread(target=gate.cancel, args=(booking.id, buyers[0]))
+    thread.start()
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    wait_until(lambda: sql.execute(waiting).fetchone() == (1,), 5, "the gate waits for the row")
+
+    stranger.rollback()
+    thread.join(10)
+
+    assert _sold(sql, event_id) == (0, 10)
+
+
+# Withdrawing.
+
+
+def test_a_withdrawn_job_is_not_sold(
+    gate: Gate,
+    enqueue: Enqueue,
+    decide: Callable[..., list[Outcome]],
+    jobs: JobStore,
+    make_event: Callable[..., int],
+    buyers: list[int],
+    sql: Sql,
+) -> None:
+    """It leaves the queue with its one answer, and the batch that holds it already gets that answer."""
+    event_id = make_event()
+    ahead, mine, behind = (enqueue(event_id, user_id) for user_id in buyers[:3])
+
+    gate.withdraw(mine.job_id, buyers[1])
+    outcomes = decide(ahead, mine, behind)
+
+    assert [(outcome.kind, outcome.reason) for outcome in outcomes] == [
+        (Kind.CONFIRMED, None),
+        (Kind.CANCELLED, Reason.CANCELLED),
+        (Kind.CONFIRMED, None),
+    ]
+    assert _sold(sql, event_id) == (2, 10)
+    assert _kinds(sql, event_id) == ["opened", "cancelled", "confirmed", "confirmed"]
+    status = jobs.status(mine.job_id)
+    assert status is not None
+    assert status.outcome == outcomes[1]
+    assert jobs.read_pending(event_id, after=0, count=9, highest_number=0).jobs == [ahead, behind]
+
+
+def test_a_withdrawal_does_not_move_the_queue(
+    gate: Gate, enqueue: Enqueue, jobs: JobStore, make_event: Callable[..., int], buyers: list[int], sql: Sql
+) -> None:
+    """Those ahead are still ahead: neither Redis's nor PostgreSQL's last decided number changes."""
+    event_id = make_event()
+    _, last = enqueue(event_id, buyers[0]), enqueue(event_id, buyers[1])
+
+    gate.withdraw(last.job_id, None)
+
+    status = jobs.status(last.job_id)
+    assert status is not None
+    assert status.last_decided == 0
+    assert sql.execute("SELECT last_queue_number FROM event_inventory").fetchone() == (0,)
+
+
+def test_withdrawing_twice_is_withdrawing_once(
+    gate: Gate, enqueue: Enqueue, make_event: Callable[..., int], buyers: list[int], sql: Sql
+) -> None:
+    """A repetition changes nothing and is no error."""
+    event_id = make_event()
+    job = enqueue(event_id, buyers[0])
+
+    gate.withdraw(job.job_id, buyers[0])
+    gate.withdraw(job.job_id, buyers[0])
+
+    assert _kinds(sql, event_id) == ["opened", "cancelled"]
+
+
+@pytest.mark.parametrize("forgotten", [False, True])
+def test_a_decided_job_cannot_be_withdrawn(
+    gate: Gate,
+    enqueue: Enqueue,
+    decide: Callable[..., list[Outcome]],
+    make_event: Callable[..., int],
+    buyers: list[int],
+    redis_client: Any,
+    sql: Sql,
+    *,
+    forgotten: bool,
+) -> None:
+    """Its answer stands, whether Redis still knows the job or only the ledger does."""
+    event_id = make_event()
+    job = enqueue(event_id, buyers[0])
+    decide(job)
+    if forgotten:
+        redis_client.flushall()
+
+    with pytest.raises(AlreadyDecidedError):
+        gate.withdraw(job.job_id, buyers[0])
+
+    assert _kinds(sql, event_id) == ["opened", "confirmed"]
+
+
+def test_nobody_withdraws_what_is_not_his(
+    gate: Gate,
+    enqueue: Enqueue,
+    decide: Callable[..., list[Outcome]],
+    make_event: Callable[..., int],
+    buyers: list[int],
+    redis_client: Any,
+) -> None:
+    """Another's job does not exist for him, waiting or decided, like one that nobody made."""
+    event_id = make_event()
+    job = enqueue(event_id, buyers[0])
+
+    with pytest.raises(UnknownJobError):
+        gate.withdraw(job.job_id, buyers[1])
+    with pytest.raises(UnknownJobError):
+        gate.withdraw(random_job_id(event_id), None)
+    decide(job)
+    redis_client.flushall()
+    with pytest.raises(UnknownJobError):
+        gate.withdraw(job.job_id, buyers[1])
+
+
+def test_a_withdrawal_that_races_with_the_decision_leaves_one_answer(
+    supervisor: Supervisor,
+    make_event: Callable[..., int],
+    buyers: list[int],
+    settings: Settings,
+    sql: Sql,
+    audit_clean: None,
+) -> None:
+    """Withdrawn or decided, never both: who lost the race is told so, and the seats agree."""
+    event_id = make_event(capacity=100)
+    withdrawn, refused = set(), set()
+    receipts = []
+    for user_id in buyers[:40]:
+        receipt = supervisor.submit(BookTickets(event_id, user_id))
+        receipts.append(receipt.job_id)
+        try:
+            supervisor.withdraw(receipt.job_id, user_id)
+        except AlreadyDecidedError:
+            refused.add(receipt.job_id)
+        else:
+            withdrawn.add(receipt.job_id)
+
+    assert settings.database_url is not None
+    wait_decided(settings.database_url, receipts)
+
+    for job_id in receipts:
+        status = wait_until(lambda job_id=job_id: _final(supervisor, job_id), 5, "the outcome is told")
+        expected = (JobState.FAILED, Reason.CANCELLED) if job_id in withdrawn else (JobState.COMPLETED, None)
+        assert (status.status, status.reason) == expected
+    assert _sold(sql, event_id) == (len(refused), 100)
+
+
+def _final(supervisor: Supervisor, job_id: Any) -> Any:
+    status = supervisor.status(job_id)
+    return status if status is not None and status.queue_position == 0 else None
+
+
+def test_a_job_in_flight_can_be_withdrawn_until_it_is_decided(
+    supervisor: Supervisor,
+    make_event: Callable[..., int],
+    buyers: list[int],
+    hold_row: Callable[[int], Sql],
+    sql: Sql,
+    audit_clean: None,
+) -> None:
+    """A batch that waits for its row finds what was withdrawn under it meanwhile."""
+    event_id = make_event()
+    stranger = hold_row(event_id)
+    receipt = supervisor.submit(BookTickets(event_id, buyers[0]))
+    processing = JobState.PROCESSING
+    wait_until(lambda: supervisor.status(receipt.job_id).status is processing, 5, "the batch is in flight")
+
+    outcome: list[str] = []
+
+    def withdraw() -> None:
+        try:
+            supervisor.withdraw(receipt.job_id, buyers[0])
+            outcome.append("cancelled")
+        except AlreadyDecidedError:
+            outcome.append("confirmed")
+
+    thread = threading.Thread(target=withdraw)
+    thread.start()
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    wait_until(lambda: sql.execute(waiting).fetchone() == (2,), 5, "both wait for the row")
+    stranger.rollback()
+    thread.join(10)
+
+    wait_until(lambda: _final(supervisor, receipt.job_id), 5, "the outcome is told")
+    assert _kinds(sql, event_id)[1:] == outcome
+
+
+# The capacity.
+
+
+def test_more_seats_are_sold_to_those_behind(
+    gate: Gate,
+    enqueue: Enqueue,
+    decide: Callable[..., list[Outcome]],
+    make_event: Callable[..., int],
+    buyers: list[int],
+    sql: Sql,
+) -> None:
+    """A raised capacity is there for the next decision."""
+    event_id = make_event(capacity=1)
+    decide(enqueue(event_id, buyers[0]))
+    [refused] = decide(enqueue(event_id, buyers[1]))
+
+    changed = gate.set_capacity(event_id, 2)
+    [served] = decide(enqueue(event_id, buyers[2]))
+
+    assert changed == CapacityChanged(event_id, 2, 1)
+    assert (refused.reason, served.kind) == (Reason.SOLD_OUT, Kind.CONFIRMED)
+    assert _kinds(sql, event_id) == ["opened", "confirmed", "rejected", "capacity_changed", "confirmed"]
+
+
+def test_the_capacity_cannot_go_below_what_is_sold(
+    gate: Gate, book: Callable[..., Booking], make_event: Callable[..., int], buyers: list[int], sql: Sql
+) -> None:
+    """It may go down to it, and no further; the error says how many that are."""
+    event_id = make_event()
+    book(event_id, buyers[0], quantity=4)
+
+    with pytest.raises(CapacityBelowSoldError) as caught:
+        gate.set_capacity(event_id, 3)
+    assert caught.value.sold == 4
+    assert gate.set_capacity(event_id, 4) == CapacityChanged(event_id, 4, 4)
+    assert _sold(sql, event_id) == (4, 4)
+
+
+def test_the_capacity_that_it_has_already_is_no_change(
+    gate: Gate, make_event: Callable[..., int], sql: Sql
+) -> None:
+    """A repetition makes no entry."""
+    event_id = make_event(capacity=5)
+
+    gate.set_capacity(event_id, 5)
+
+    assert _kinds(sql, event_id) == ["opened"]
+
+
+@pytest.mark.parametrize("gone", [False, True])
+def test_an_event_that_is_not_there_has_no_capacity(
+    gate: Gate, make_event: Callable[..., int], sql: Sql, *, gone: bool
+) -> None:
+    """Unknown and deleted events are the same to an editor."""
+    event_id = make_event()
+    sql.execute("UPDATE event_inventory SET gone = %s WHERE event_id = %s", (gone, event_id))
+
+    with pytest.raises(UnknownEventError):
+        gate.set_capacity(event_id if gone else event_id + 1, 5)
+
+
+@pytest.mark.parametrize("capacity", [10_000_001, 2**31, 2**70, -1])
+def test_an_impossible_capacity_is_refused_in_our_own_words(
+    gate: Gate, make_event: Callable[..., int], sql: Sql, capacity: int
+) -> None:
+    """A value that no row can hold is one of the caller's errors, not the store's."""
+    event_id = make_event()
+
+    with pytest.raises((BookingError, ValueError)):
+        gate.set_capacity(event_id, capacity)
+
+    assert _sold(sql, event_id) == (0, 10)
+
+
+def test_bookings_cancellations_and_capacity_edits_together_keep_every_promise(
+    supervisor: Supervisor,
+    make_event: Callable[..., int],
+    buyers: list[int],
+    settings: Settings,
+    sql: Sql,
+    audit_clean: None,
+) -> None:
+    """In any order and from many threads: never oversold, and the ledger adds up."""
+    event_id = make_event(capacity=20, cap_per_user=3)
+    receipts: list[Any] = []
+    barrier = threading.Barrier(5)
+    surprises: list[BaseException] = []
+
+    def disturb(seed: int) -> None:
+        chance = random.Random(seed)
+        barrier.wait(10)
+        for _ in range(30):
+            wish = BookTickets(event_id, chance.choice(buyers), chance.randint(1, 3))
+            receipts.append(supervisor.submit(wish).job_id)
+            try:
+                match chance.randint(0, 3):
+                    case 0:
+                        supervisor.set_capacity(event_id, chance.randint(10, 60))
+                    case 1:
+                        confirmed = "SELECT id FROM bookings WHERE status = 'confirmed' ORDER BY random() LIMIT 1"
+                        for (booking_id,) in psycopg_rows(settings, confirmed):
+                            supervisor.cancel(booking_id)
+                    case 2:
+                        supervisor.withdraw(chance.choice(receipts))
+            except (CapacityBelowSoldError, AlreadyDecidedError):
+                continue
+            except BaseException as error:  # noqa: BLE001 - the test fails with it
+                surprises.append(error)
+
+    threads = [threading.Thread(target=disturb, args=(seed,)) for seed in range(5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+
+    assert surprises == []
+    assert settings.database_url is not None
+    wait_decided(settings.database_url, receipts)
+    assert len(receipts) == 150
+
+
+def psycopg_rows(settings: Settings, query: str) -> list[tuple[Any, ...]]:
+    """Ask on a connection of the thread's own."""
+    assert settings.database_url is not None
+    with psycopg.connect(settings.database_url) as connection:
+        return connection.execute(query.encode()).fetchall()

@@ -1,0 +1,540 @@
+"""The queue in a real Redis."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import redis
+
+from aurora_atlan.config import Settings
+from aurora_atlan.persistence.errors import StoreError, StoreUnavailableError
+from aurora_atlan.persistence.job_ids import keyed_job_id, random_job_id, shard_of_event
+from aurora_atlan.persistence.jobs import (
+    Conflict,
+    Enqueued,
+    Enqueueing,
+    Finish,
+    FinishedJob,
+    JobStore,
+    QueueFull,
+    Unseeded,
+    UserCrowded,
+)
+from aurora_atlan.persistence.records import Job, Kind, NewJob, Outcome, Reason
+from aurora_atlan.persistence.redis_clients import accepting_client
+
+EVENT = 71
+_AT = datetime(2026, 11, 22, 19, 30, 15, 250_123, tzinfo=UTC)
+
+
+def _new(user_id: int = 1, quantity: int = 1, event_id: int = EVENT) -> NewJob:
+    return NewJob(random_job_id(event_id), event_id, user_id, quantity, None)
+
+
+def _accepted(answer: Enqueueing) -> Job:
+    assert isinstance(answer, Enqueued)
+    assert not answer.known
+    return answer.job
+
+
+def _fill(jobs: JobStore, count: int, event_id: int = EVENT) -> list[Job]:
+    """Accept so many jobs, each of a user of its own."""
+    jobs.seed(event_id, highest_number=0, last_decided=0)
+    return [_accepted(answer) for answer in jobs.enqueue([_new(user, event_id=event_id) for user in range(1, count + 1)])]
+
+
+def _pending(jobs: JobStore, after: int = 0, count: int = 1000) -> list[Job]:
+    return jobs.read_pending(EVENT, after=after, count=count, highest_number=0).jobs
+
+
+def _answer(job: Job, reason: Reason | None = None) -> FinishedJob:
+    kind = Kind.CONFIRMED if reason is None else Kind.REJECTED
+    booking_id = 9000 + job.queue_number if reason is None else None
+    return FinishedJob(job, Outcome(job_id=job.job_id, kind=kind, reason=reason, booking_id=booking_id, decided_at=_AT), 1)
+
+
+def _finish(jobs: JobStore, decided: list[Job], last_decided: int | None = None, pace_s: float = 0.0) -> None:
+    last = decided[-1].queue_number if last_decided is None else last_decided
+    jobs.finish([Finish(EVENT, [_answer(job) for job in decided], last, pace_s)])
+
+
+def _position(jobs: JobStore, job: Job) -> tuple[int, int]:
+    status = jobs.status(job.job_id)
+    assert status is not None
+    return status.job.queue_number, status.last_decided
+
+
+# Accepting.
+
+
+def test_a_queue_without_numbers_accepts_nothing_and_writes_nothing(jobs: JobStore, redis_client: redis.Redis) -> None:
+    """No first number is ever invented: the caller must look in PostgreSQL first."""
+    assert jobs.enqueue([_new(), _new()]) == [Unseeded(), Unseeded()]
+    assert redis_client.keys() == []
+
+
+def test_numbers_rise_from_above_the_highest_that_was_used(jobs: JobStore) -> None:
+    """A seeded queue goes on above every number that PostgreSQL or the process has seen."""
+    jobs.seed(EVENT, highest_number=41, last_decided=40)
+
+    numbers = [_accepted(answer).queue_number for answer in jobs.enqueue([_new(), _new(), _new()])]
+
+    assert numbers == [42, 43, 44]
+
+
+def test_what_was_accepted_is_read_back_in_order(jobs: JobStore) -> None:
+    """The stream holds whole jobs, in the order of their numbers."""
+    jobs.seed(EVENT, highest_number=0, last_decided=0)
+    new = [NewJob(random_job_id(EVENT), EVENT, user, user % 3 + 1, f"request {user}") for user in range(1, 20)]
+
+    accepted = [_accepted(answer) for answer in jobs.enqueue(new)]
+
+    assert _pending(jobs) == accepted
+    assert [(job.job_id, job.user_id, job.quantity, job.request_id) for job in accepted] == [
+        (job.job_id, job.user_id, job.quantity, job.request_id) for job in new
+    ]
+    assert all(abs(job.accepted_at - datetime.now(UTC)) < timedelta(minutes=1) for job in accepted)
+    assert [job.accepted_at for job in accepted] == sorted(job.accepted_at for job in accepted)
+
+
+def test_a_job_id_is_queued_once(jobs: JobStore) -> None:
+    """A repetition gets the first one's number and time, also when both come in one round trip."""
+    jobs.seed(EVENT, highest_number=0, last_decided=0)
+    new = _new()
+
+    first, second, third = *jobs.enqueue([new, new]), *jobs.enqueue([new])
+
+    assert isinstance(second, Enqueued)
+    assert isinstance(third, Enqueued)
+    assert second.known
+    assert third.known
+    assert second.job == third.job == _accepted(first)
+    assert len(_pending(jobs)) == 1
+
+
+def test_a_known_job_stays_known_after_its_decision(jobs: JobStore) -> None:
+    """A decided job is not queued again while Redis remembers it."""
+    [job] = _fill(jobs, 1)
+    _finish(jobs, [job])
+
+    [again] = jobs.enqueue([NewJob(job.job_id, EVENT, job.user_id, job.quantity, None)])
+
+    assert isinstance(again, Enqueued)
+    assert again.known
+    assert (again.job.queue_number, again.last_decided) == (job.queue_number, job.queue_number)
+    assert _pending(jobs) == []
+
+
+def test_the_same_id_for_another_quantity_is_a_conflict(jobs: JobStore) -> None:
+    """A key that is used for a different wish is refused, and changes nothing."""
+    [job] = _fill(jobs, 1)
+
+    answers = jobs.enqueue([NewJob(job.job_id, EVENT, job.user_id, 2, None)])
+
+    assert answers == [Conflict()]
+    assert _pending(jobs) == [job]
+
+
+def test_a_full_queue_accepts_again_when_jobs_are_decided(make_jobs: Callable[..., JobStore]) -> None:
+    """The limit counts what waits, not what was."""
+    jobs = make_jobs(depth_max=3)
+    waiting = _fill(jobs, 3)
+
+    assert jobs.enqueue([_new(9)]) == [QueueFull()]
+    _finish(jobs, waiting[:1])
+    assert _accepted(jobs.enqueue([_new(9)])[0]).queue_number == 4
+    assert jobs.enqueue([_new(10)]) == [QueueFull()]
+
+
+def test_a_refused_job_leaves_no_trace(make_jobs: Callable[..., JobStore], redis_client: redis.Redis) -> None:
+    """Neither a full queue nor a crowded user takes a number or leaves a key."""
+    jobs = make_jobs(depth_max=2, user_jobs_max=1)
+    jobs.seed(EVENT, highest_number=0, last_decided=0)
+    jobs.enqueue([_new(1)])
+    before = {key: redis_client.dump(key) for key in redis_client.keys()}
+
+    assert jobs.enqueue([_new(1)]) == [UserCrowded()]
+
+    assert {key: redis_client.dump(key) for key in redis_client.keys()} == before
+
+
+def test_a_user_may_have_only_so_many_waiting_for_an_event(make_jobs: Callable[..., JobStore]) -> None:
+    """The limit is the user's for this event alone, and ends with the decision of his jobs."""
+    jobs = make_jobs(user_jobs_max=2)
+    jobs.seed(EVENT, highest_number=0, last_decided=0)
+    jobs.seed(EVENT + 64, highest_number=0, last_decided=0)
+    mine = [_accepted(answer) for answer in jobs.enqueue([_new(5), _new(5)])]
+
+    assert jobs.enqueue([_new(5)]) == [UserCrowded()]
+    assert isinstance(jobs.enqueue([_new(6)])[0], Enqueued)
+    assert isinstance(jobs.enqueue([_new(5, event_id=EVENT + 64)])[0], Enqueued)
+    _finish(jobs, mine[:1])
+    assert isinstance(jobs.enqueue([_new(5)])[0], Enqueued)
+
+
+def test_many_threads_get_numbers_without_gap_or_repetition(jobs: JobStore) -> None:
+    """However many accept at once, the numbers are 1 to n and the stream is in their order."""
+    jobs.seed(EVENT, highest_number=0, last_decided=0)
+    barrier = threading.Barrier(8)
+    accepted: list[Job] = []
+
+    def accept(user_id: int) -> None:
+        barrier.wait(10)
+        for _ in range(20):
+            accepted.extend(_accepted(answer) for answer in jobs.enqueue([_new(user_id), _new(user_id)]))
+
+    threads = [threading.Thread(target=accept, args=(user_id,)) for user_id in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+
+    assert sorted(job.queue_number for job in accepted) == list(range(1, 321))
+    assert _pending(jobs) == sorted(accepted, key=lambda job: job.queue_number)
+
+
+def test_forgotten_scripts_are_loaded_again_in_the_middle_of_a_sale(jobs: JobStore, redis_client: redis.Redis) -> None:
+    """SCRIPT FLUSH, or a restart, changes neither order nor answers."""
+    first = _fill(jobs, 3)
+
+    redis_client.script_flush()
+    second = [_accepted(answer) for answer in jobs.enqueue([_new(user) for user in range(4, 9)])]
+    redis_client.script_flush()
+    _finish(jobs, first)
+    redis_client.script_flush()
+
+    assert [job.queue_number for job in second] == [4, 5, 6, 7, 8]
+    assert _pending(jobs) == second
+    redis_client.script_flush()
+    assert _position(jobs, second[0]) == (4, 3)
+
+
+# Seeding.
+
+
+def test_seeding_a_queue_that_has_numbers_changes_nothing(jobs: JobStore) -> None:
+    """Two processes that seed at once do no harm."""
+    waiting = _fill(jobs, 3)
+    _finish(jobs, waiting[:1])
+
+    jobs.seed(EVENT, highest_number=1000, last_decided=1000)
+
+    assert _accepted(jobs.enqueue([_new()])[0]).queue_number == 4
+    assert _position(jobs, waiting[1]) == (2, 1)
+
+
+def test_seeding_goes_above_the_stream_when_only_the_numbers_were_lost(
+    jobs: JobStore, redis_client: redis.Redis
+) -> None:
+    """The stream knows its last number, also of entries that are gone."""
+    waiting = _fill(jobs, 5)
+    _finish(jobs, waiting[3:])
+    redis_client.delete(f"{{aa:{shard_of_event(EVENT):02d}}}:event:{EVENT}:meta")
+
+    jobs.seed(EVENT, highest_number=2, last_decided=2)
+
+    assert _accepted(jobs.enqueue([_new(9)])[0]).queue_number == 6
+    assert _pending(jobs)[:3] == waiting[:3]
+    assert _position(jobs, waiting[2]) == (3, 2)
+
+
+def test_a_seeded_empty_queue_has_nobody_waiting(jobs: JobStore) -> None:
+    """The first job after a loss is told that it is next."""
+    jobs.seed(EVENT, highest_number=90, last_decided=80)
+
+    [answer] = jobs.enqueue([_new()])
+
+    assert isinstance(answer, Enqueued)
+    assert answer.job.queue_number - answer.last_decided == 1
+
+
+# Reading.
+
+
+def test_reading_goes_on_after_a_number_and_stops_at_its_count(jobs: JobStore) -> None:
+    """A stretch of the queue can be read from any number on, in any size."""
+    waiting = _fill(jobs, 10)
+
+    assert _pending(jobs, after=4, count=3) == waiting[4:7]
+    assert _pending(jobs, after=10) == []
+    assert jobs.read_pending(EVENT, after=9, count=5, highest_number=0).next_number == 11
+
+
+def test_reading_raises_the_next_number_over_what_the_process_has_seen(jobs: JobStore) -> None:
+    """An actor that knows higher numbers than Redis sees to it that none is given twice."""
+    _fill(jobs, 2)
+
+    read = jobs.read_pending(EVENT, after=0, count=5, highest_number=30)
+
+    assert read.next_number == 31
+    assert _accepted(jobs.enqueue([_new()])[0]).queue_number == 31
+
+
+def test_reading_a_queue_that_redis_does_not_know_invents_nothing(jobs: JobStore, redis_client: redis.Redis) -> None:
+    """An unknown event is empty and stays unknown."""
+    read = jobs.read_pending(EVENT, after=0, count=5, highest_number=30)
+
+    assert (read.jobs, read.next_number) == ([], 0)
+    assert redis_client.keys() == []
+
+
+# Finishing.
+
+
+def test_a_finished_job_leaves_the_queue_and_keeps_its_answer_for_its_time(
+    make_jobs: Callable[..., JobStore], redis_client: redis.Redis
+) -> None:
+    """The entry is gone, the hash says the outcome and will expire."""
+    jobs = make_jobs(ttl_s=100)
+    first, second = _fill(jobs, 2)
+
+    jobs.finish([Finish(EVENT, [_answer(first), _answer(second, Reason.SOLD_OUT)], 2, 0.0)])
+
+    confirmed, refused = jobs.status(first.job_id), jobs.status(second.job_id)
+    assert confirmed is not None
+    assert refused is not None
+    assert confirmed.outcome == _answer(first).outcome
+    assert refused.outcome == _answer(second, Reason.SOLD_OUT).outcome
+    assert replace(confirmed.job, request_id=first.request_id) == first
+    assert _pending(jobs) == []
+    [key] = redis_client.keys(f"*:job:{first.job_id}")
+    assert 0 < redis_client.ttl(key) <= 100
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [(Kind.CONFIRMED, None), (Kind.CANCELLED, Reason.CANCELLED), (Kind.FAILED, Reason.POISON)]
+    + [(Kind.REJECTED, reason) for reason in (Reason.SOLD_OUT, Reason.EVENT_GONE, Reason.EXPIRED)],
+)
+def test_every_outcome_is_told_as_it_was_noted(jobs: JobStore, kind: Kind, reason: Reason | None) -> None:
+    """Kind and reason come back the same."""
+    [job] = _fill(jobs, 1)
+    outcome = Outcome(job_id=job.job_id, kind=kind, reason=reason, booking_id=None, decided_at=_AT)
+
+    jobs.finish([Finish(EVENT, [FinishedJob(job, outcome, 4)], 1, 0.0)])
+
+    status = jobs.status(job.job_id)
+    assert status is not None
+    assert (status.outcome, status.attempts) == (outcome, 4)
+
+
+def test_finishing_twice_changes_nothing(make_jobs: Callable[..., JobStore]) -> None:
+    """A repetition removes nobody else, and frees no second place of the user."""
+    jobs = make_jobs(user_jobs_max=2)
+    jobs.seed(EVENT, highest_number=0, last_decided=0)
+    first, second = [_accepted(answer) for answer in jobs.enqueue([_new(5), _new(5)])]
+
+    for _ in range(3):
+        _finish(jobs, [first])
+
+    assert _pending(jobs) == [second]
+    assert isinstance(jobs.enqueue([_new(5)])[0], Enqueued)
+    assert jobs.enqueue([_new(5)]) == [UserCrowded()]
+    assert _position(jobs, second) == (2, 1)
+
+
+def test_the_position_never_goes_back(jobs: JobStore) -> None:
+    """An older finish that comes late lowers neither the last decided nor the next number."""
+    waiting = _fill(jobs, 6)
+    _finish(jobs, waiting[3:5])
+
+    _finish(jobs, waiting[:2])
+
+    assert _position(jobs, waiting[5]) == (6, 5)
+    assert _accepted(jobs.enqueue([_new(9)])[0]).queue_number == 7
+
+
+def test_a_withdrawal_moves_neither_end_of_the_queue(jobs: JobStore) -> None:
+    """Those ahead are still ahead."""
+    waiting = _fill(jobs, 3)
+
+    _finish(jobs, [waiting[1]], last_decided=0)
+
+    assert _pending(jobs) == [waiting[0], waiting[2]]
+    assert _position(jobs, waiting[2]) == (3, 0)
+
+
+def test_a_finish_raises_the_next_number_above_itself(jobs: JobStore, redis_client: redis.Redis) -> None:
+    """Redis that was emptied meanwhile gives no number that was decided already."""
+    waiting = _fill(jobs, 5)
+    redis_client.flushall()
+
+    _finish(jobs, waiting)
+
+    assert _accepted(jobs.enqueue([_new(9)])[0]).queue_number == 6
+
+
+def test_a_finish_never_brings_a_forgotten_job_back(jobs: JobStore, redis_client: redis.Redis) -> None:
+    """A hash that is gone stays gone: a half-written one would lie about the job."""
+    [job] = _fill(jobs, 1)
+    redis_client.flushall()
+
+    _finish(jobs, [job])
+
+    assert jobs.status(job.job_id) is None
+    assert redis_client.keys("*:job:*") == []
+
+
+def test_a_finish_removes_no_other_job_of_the_same_number(
+    make_jobs: Callable[..., JobStore], redis_client: redis.Redis
+) -> None:
+    """After Redis went back its numbers are given again: only the very same job is taken out."""
+    jobs = make_jobs(user_jobs_max=1)
+    old = _fill(jobs, 2)
+    redis_client.flushall()
+    new = _fill(jobs, 2)
+    assert [job.queue_number for job in new] == [job.queue_number for job in old]
+
+    _finish(jobs, old)
+
+    assert _pending(jobs) == new
+    assert jobs.enqueue([_new(1)]) == [UserCrowded()]
+
+
+def test_a_finish_under_an_old_number_leaves_the_jobs_new_entry(jobs: JobStore, redis_client: redis.Redis) -> None:
+    """A keyed job that was queued again has a new number; finishing the old one takes nobody's entry."""
+    job_id = keyed_job_id(bytes(32), EVENT, 1, "key")
+    jobs.seed(EVENT, highest_number=0, last_decided=0)
+    old = _accepted(jobs.enqueue([NewJob(job_id, EVENT, 1, 1, None)])[0])
+    redis_client.flushall()
+    jobs.seed(EVENT, highest_number=0, last_decided=0)
+    other = _accepted(jobs.enqueue([_new(2)])[0])
+    again = _accepted(jobs.enqueue([NewJob(job_id, EVENT, 1, 1, None)])[0])
+    assert (other.queue_number, again.queue_number) == (old.queue_number, 2)
+
+    _finish(jobs, [old])
+    assert _pending(jobs) == [other, again]
+    _finish(jobs, [again])
+    assert _pending(jobs) == [other]
+
+
+def test_the_finishes_of_many_events_go_together(jobs: JobStore) -> None:
+    """One round trip finishes all of a transaction's events."""
+    first = _fill(jobs, 2)
+    second = _fill(jobs, 3, event_id=EVENT + 1)
+
+    jobs.finish(
+        [
+            Finish(EVENT, [_answer(job) for job in first], 2, 0.0),
+            Finish(EVENT + 1, [_answer(job) for job in second[:2]], 2, 0.0),
+        ]
+    )
+
+    assert _pending(jobs) == []
+    assert jobs.read_pending(EVENT + 1, after=0, count=9, highest_number=0).jobs == second[2:]
+
+
+def test_the_pace_is_a_mean_that_leans_on_the_newest(jobs: JobStore) -> None:
+    """The first batch sets it, each later one counts a fifth."""
+    waiting = _fill(jobs, 3)
+    _finish(jobs, waiting[:1], pace_s=0.010)
+    _finish(jobs, waiting[1:2], pace_s=0.020)
+
+    status = jobs.status(waiting[2].job_id)
+
+    assert status is not None
+    assert status.pace_s == pytest.approx(0.012)
+
+
+def test_whoever_listens_is_told_of_the_change(jobs: JobStore, redis_client: redis.Redis) -> None:
+    """Each finish is published with its event's id in the shard's channel."""
+    [job] = _fill(jobs, 1)
+    with redis_client.pubsub() as listener:
+        listener.psubscribe("*:decided")
+        assert listener.get_message(timeout=5)["type"] == "psubscribe"
+        _finish(jobs, [job])
+        message = listener.get_message(timeout=5)
+
+    assert message["data"] == str(EVENT).encode()
+
+
+# Looking.
+
+
+def test_an_unknown_job_has_no_status(jobs: JobStore) -> None:
+    """Redis knows nothing of it."""
+    assert jobs.status(random_job_id(EVENT)) is None
+
+
+def test_what_was_handed_in_is_told(jobs: JobStore) -> None:
+    """The status says up to which number jobs are being processed."""
+    waiting = _fill(jobs, 3)
+
+    jobs.announce([(EVENT, 2)])
+
+    status = jobs.status(waiting[0].job_id)
+    assert status is not None
+    assert (status.handed_in, status.last_decided, status.outcome) == (2, 0, None)
+
+
+def test_events_with_work_are_listed_by_their_oldest_job(jobs: JobStore) -> None:
+    """Whoever waits longest comes first; an event whose queue is empty is not listed."""
+    for event_id in (EVENT, 5, EVENT + 64, 900):
+        _fill(jobs, 2, event_id=event_id)
+    [oldest, _] = _pending(jobs)
+
+    assert jobs.events_with_work(100) == [EVENT, 5, EVENT + 64, 900]
+    _finish(jobs, [oldest])
+    assert jobs.events_with_work(100)[0] == EVENT
+    _finish(jobs, _pending(jobs))
+    assert jobs.events_with_work(100) == [5, EVENT + 64, 900]
+
+
+def test_an_event_whose_oldest_job_is_decided_moves_back_in_the_line(
+    jobs: JobStore,
+) -> None:
+    """The index follows the oldest job that is left."""
+    [first] = _fill(jobs, 1)
+    _fill(jobs, 1, event_id=5)
+    jobs.enqueue([_new(9)])
+    assert jobs.events_with_work(100) == [EVENT, 5]
+
+    _finish(jobs, [first])
+
+    assert jobs.events_with_work(100) == [5, EVENT]
+
+
+def test_only_so_many_events_of_a_shard_are_listed(jobs: JobStore) -> None:
+    """The list is bounded, by those that wait longest."""
+    for event_id in (64, 128, 192):
+        _fill(jobs, 1, event_id=event_id)
+
+    assert jobs.events_with_work(2) == [64, 128]
+
+
+def test_an_events_keys_share_a_slot_of_a_cluster(jobs: JobStore, redis_client: redis.Redis) -> None:
+    """Every key carries the same hash tag, and no key is left without."""
+    [job] = _fill(jobs, 1)
+    jobs.announce([(EVENT, 1)])
+    _finish(jobs, [job])
+
+    keys = {key.decode() for key in redis_client.keys()}
+
+    assert keys
+    assert all(key.startswith(f"{{aa:{shard_of_event(EVENT):02d}}}:") for key in keys)
+
+
+def test_an_error_of_redis_is_the_stores_own(jobs: JobStore, redis_client: redis.Redis) -> None:
+    """A script that fails is no driver's exception for anybody above."""
+    jobs.seed(EVENT, highest_number=0, last_decided=0)
+    redis_client.set(f"{{aa:{shard_of_event(EVENT):02d}}}:event:{EVENT}:jobs", "not a stream")
+
+    with pytest.raises(StoreError):
+        jobs.enqueue([_new()])
+
+
+def test_a_redis_that_is_not_there_is_unavailable_and_fails_fast() -> None:
+    """The accepting client does not repeat by itself: a refused connection is an answer."""
+    client = accepting_client(Settings(redis_url="redis://127.0.0.1:1/0"))
+    jobs = JobStore(client, depth_max=1, user_jobs_max=1, ttl_s=1)
+
+    began = datetime.now(UTC)
+    with pytest.raises(StoreUnavailableError):
+        jobs.enqueue([_new()])
+
+    assert datetime.now(UTC) - began < timedelta(seconds=1)
+    jobs.close()

@@ -1,0 +1,189 @@
+"""Idempotency keys: the same key is the same attempt, for ever."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+import psycopg
+import pytest
+import redis
+from harness_sales import wait_decided, wait_until
+
+from aurora_atlan.actors.errors import IdempotencyConflictError
+from aurora_atlan.actors.messages import BookTickets, JobState, Receipt
+from aurora_atlan.persistence.records import Reason
+from aurora_atlan.supervisor import Supervisor
+
+Sql = psycopg.Connection[Any]
+pytestmark = pytest.mark.usefixtures("audit_clean")
+
+
+def _bookings(sql: Sql) -> int:
+    row = sql.execute("SELECT count(*) FROM bookings").fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def _decided(supervisor: Supervisor, job_id: UUID) -> Any:
+    def told() -> Any:
+        status = supervisor.status(job_id)
+        return status if status is not None and status.queue_position == 0 else None
+
+    return wait_until(told, 10, "the outcome is told")
+
+
+def test_a_repeated_key_is_the_same_job_and_one_booking(
+    supervisor: Supervisor, make_event: Callable[..., int], buyers: list[int], sql: Sql
+) -> None:
+    """Before and after the decision the receipt names the same job and says that it is a replay."""
+    attempt = BookTickets(make_event(), buyers[0], 2, "key")
+
+    first = supervisor.submit(attempt)
+    second = supervisor.submit(attempt)
+    _decided(supervisor, first.job_id)
+    third = supervisor.submit(attempt)
+
+    assert first.job_id == second.job_id == third.job_id
+    assert (first.replayed, second.replayed, third.replayed) == (False, True, True)
+    assert first.accepted_at == second.accepted_at == third.accepted_at
+    assert first.queue_number == third.queue_number
+    assert third.queue_position == 0
+    assert _bookings(sql) == 1
+
+
+def test_twenty_at_once_with_one_key_are_one_job(
+    supervise: Callable[..., Supervisor],
+    make_event: Callable[..., int],
+    buyers: list[int],
+    sql: Sql,
+    database_url: str,
+) -> None:
+    """Also when they come through two processes."""
+    supervisors = [supervise(), supervise()]
+    attempt = BookTickets(make_event(), buyers[0], 1, "key")
+    barrier = threading.Barrier(20)
+    receipts: list[Receipt] = []
+
+    def submit(number: int) -> None:
+        barrier.wait(10)
+        receipts.append(supervisors[number % 2].submit(attempt))
+
+    threads = [threading.Thread(target=submit, args=(number,)) for number in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+
+    assert len(receipts) == 20
+    assert len({(receipt.job_id, receipt.queue_number) for receipt in receipts}) == 1
+    assert [receipt.replayed for receipt in receipts].count(False) == 1
+    wait_decided(database_url, [receipts[0].job_id])
+    assert _bookings(sql) == 1
+
+
+def test_another_quantity_under_the_same_key_is_a_conflict(
+    supervisor: Supervisor, make_event: Callable[..., int], buyers: list[int], sql: Sql
+) -> None:
+    """Waiting or decided, the key stands for the first wish."""
+    event_id = make_event()
+    receipt = supervisor.submit(BookTickets(event_id, buyers[0], 1, "key"))
+
+    with pytest.raises(IdempotencyConflictError):
+        supervisor.submit(BookTickets(event_id, buyers[0], 2, "key"))
+    _decided(supervisor, receipt.job_id)
+    with pytest.raises(IdempotencyConflictError):
+        supervisor.submit(BookTickets(event_id, buyers[0], 2, "key"))
+
+    assert _bookings(sql) == 1
+
+
+def test_another_user_or_event_under_the_same_key_is_another_job(
+    supervisor: Supervisor, make_event: Callable[..., int], buyers: list[int], sql: Sql, database_url: str
+) -> None:
+    """A key belongs to its user and its event."""
+    first, second = make_event(), make_event()
+    attempts = [
+        BookTickets(first, buyers[0], 1, "key"),
+        BookTickets(second, buyers[0], 1, "key"),
+        BookTickets(first, buyers[1], 1, "key"),
+        BookTickets(first, buyers[2], 1, "KEY"),
+    ]
+
+    jobs = [supervisor.submit(attempt).job_id for attempt in attempts]
+
+    assert len(set(jobs)) == 4
+    wait_decided(database_url, jobs)
+    assert _bookings(sql) == 4
+
+
+def test_a_key_is_remembered_after_redis_was_emptied(
+    supervisor: Supervisor,
+    make_event: Callable[..., int],
+    buyers: list[int],
+    redis_client: redis.Redis,
+    sql: Sql,
+) -> None:
+    """The same job, queued under a new number, gets its old answer: no entry, no second booking."""
+    event_id = make_event()
+    attempt = BookTickets(event_id, buyers[0], 1, "key")
+    first = supervisor.submit(attempt)
+    told = _decided(supervisor, first.job_id)
+    entries = sql.execute("SELECT count(*) FROM booking_ledger").fetchone()
+
+    redis_client.flushall()
+    second = supervisor.submit(attempt)
+
+    assert second.job_id == first.job_id
+    assert second.queue_number > first.queue_number
+    # At no moment is it told that the job waits.
+    status = supervisor.status(first.job_id)
+    assert status is not None
+    assert (status.status, status.queue_position) == (JobState.COMPLETED, 0)
+    last = "SELECT last_queue_number FROM event_inventory"
+    wait_until(lambda: sql.execute(last).fetchone() == (second.queue_number,), 5, "its new number was passed")
+    assert _bookings(sql) == 1
+    assert sql.execute("SELECT count(*) FROM booking_ledger").fetchone() == entries
+    again = _decided(supervisor, first.job_id)
+    assert (again.booking, again.finished_at, again.queue_number) == (told.booking, told.finished_at, told.queue_number)
+
+
+def test_a_refusal_is_remembered_too(
+    supervisor: Supervisor,
+    make_event: Callable[..., int],
+    buyers: list[int],
+    redis_client: redis.Redis,
+    sql: Sql,
+) -> None:
+    """A key that was refused is refused for ever, also when there are seats again and Redis forgot it."""
+    event_id = make_event(capacity=0)
+    attempt = BookTickets(event_id, buyers[0], 1, "key")
+    first = supervisor.submit(attempt)
+    assert _decided(supervisor, first.job_id).reason is Reason.SOLD_OUT
+
+    supervisor.set_capacity(event_id, 5)
+    redis_client.flushall()
+    second = supervisor.submit(attempt)
+    others = supervisor.submit(BookTickets(event_id, buyers[1]))
+    assert _decided(supervisor, others.job_id).status is JobState.COMPLETED
+
+    status = supervisor.status(second.job_id)
+    assert status is not None
+    assert (status.status, status.reason) == (JobState.FAILED, Reason.SOLD_OUT)
+    assert _bookings(sql) == 1
+
+
+def test_without_a_key_every_attempt_is_a_job_of_its_own(
+    supervisor: Supervisor, make_event: Callable[..., int], buyers: list[int], sql: Sql
+) -> None:
+    """The same user twice books once; the second is told so."""
+    attempt = BookTickets(make_event(), buyers[0])
+
+    first, second = supervisor.submit(attempt), supervisor.submit(attempt)
+
+    assert first.job_id != second.job_id
+    assert _decided(supervisor, first.job_id).status is JobState.COMPLETED
+    assert _decided(supervisor, second.job_id).reason is Reason.ALREADY_BOOKED
+    assert _bookings(sql) == 1
