@@ -32,7 +32,7 @@ check: $(VENV)/.dev ## Check format, style, types and imports, and run the unit 
 	$(BIN)/python -m pytest -q tests/unit
 
 format: $(VENV)/.dev ## Format the code and mend what can be mended.
-	$(BIN)/ruff check --fix .
+	$(BIN)/ruff check --fix --exit-zero --quiet .
 	$(BIN)/ruff format .
 
 wheel: $(VENV)/.dev ## Build the wheel into dist/.

@@ -213,18 +213,16 @@ class Supervisor:
 
     def health(self) -> HealthReport:
         """Return the state of the service as known now; asks nobody, so it never waits."""
-        redis, postgres = self._switchboard.redis, self._switchboard.postgres
+        board = self._switchboard
+        known = self._liaison.installation_key is not None
         alive = self._cells.alive()
         quarantined = [cell.event_id for cell in self._cells.every() if cell.state is CellState.QUARANTINED]
-        gatherers = all(
-            ref is not None and ref.is_alive()
-            for ref in (self._switchboard.journal, self._switchboard.committer, self._switchboard.patient)
-        )
+        gatherers = all(ref is not None and ref.is_alive() for ref in (board.journal, board.committer, board.patient))
         state = self._liaison.redis_state
         components = {
             "redis": ComponentHealth(
-                not redis.is_open and state is not None,
-                _connection(redis, reached=state is not None),
+                not (board.redis.is_open or board.redis_writes.is_open) and state is not None,
+                _connection(board.redis, board.redis_writes, reached=state is not None),
                 {
                     "durability": self._liaison.durability,
                     "maxmemoryPolicy": state.maxmemory_policy if state is not None else None,
@@ -232,8 +230,8 @@ class Supervisor:
                 },
             ),
             "postgresql": ComponentHealth(
-                not postgres.is_open and self._liaison.installation_key is not None,
-                _connection(postgres, reached=self._liaison.installation_key is not None),
+                not (board.postgres.is_open or board.postgres_writes.is_open) and known,
+                _connection(board.postgres, board.postgres_writes, reached=known),
             ),
             "actors": ComponentHealth(
                 gatherers and not quarantined,
@@ -248,7 +246,7 @@ class Supervisor:
         }
         # With PostgreSQL away bookings are still accepted, and wait: taking the service out of rotation
         # would only refuse them.
-        ready = self._accepting and gatherers and components["redis"].ok and self._liaison.installation_key is not None
+        ready = self._accepting and gatherers and components["redis"].ok and known
         return HealthReport(ready, components)
 
     # The watching thread.
@@ -309,7 +307,7 @@ class Supervisor:
         try:
             events = self._fast_jobs.events_with_work(self.settings.actors_max)
         except StoreError as error:
-            self._switchboard.redis.open(str(error))
+            self._switchboard.redis_failed(error)
             return
         for event_id in events:
             cell = self._cells.get_or_make(event_id)
@@ -388,10 +386,12 @@ class Supervisor:
             time.sleep(_DRAIN_TICK_S)
 
 
-def _connection(breaker: Breaker, *, reached: bool) -> str:
+def _connection(reach: Breaker, writes: Breaker, *, reached: bool) -> str:
     # The reason names hosts and paths: it is for the log, not for whoever may read health.
-    if breaker.is_open:
+    if reach.is_open:
         return "out of reach; trying again, the log says why"
+    if writes.is_open:
+        return "takes no writes; trying again, the log says why"
     return "connected" if reached else "not reached yet"
 
 

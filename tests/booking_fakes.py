@@ -10,9 +10,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from aurora_atlan.actors.breaker import Breaker
 from aurora_atlan.actors.decide import Facts
 from aurora_atlan.actors.messages import HandIn
+from aurora_atlan.actors.switchboard import Switchboard
 from aurora_atlan.persistence.errors import StoreError
 from aurora_atlan.persistence.jobs import Pending
 from aurora_atlan.persistence.records import Inventory, Job, Kind, Outcome, Reason
@@ -106,13 +106,11 @@ class FakeScheduler:
         return len(later)
 
 
-class FakeSwitchboard:
+class FakeSwitchboard(Switchboard):
     """The switchboard with recorders in the place of actors."""
 
     def __init__(self) -> None:
-        self.scheduler = FakeScheduler()
-        self.redis = Breaker("Redis")
-        self.postgres = Breaker("PostgreSQL")
+        super().__init__(FakeScheduler())
         self.journal = Recorder()
         self.committer = Recorder()
         self.patient = Recorder()

@@ -8,14 +8,13 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-from booking_fakes import Recorder
-
 from aurora_atlan.actors.messages import Batch
 from aurora_atlan.config import Settings
 from aurora_atlan.persistence.bookings import BookingStore
 from aurora_atlan.persistence.database import Database
 from aurora_atlan.persistence.job_ids import random_job_id
 from aurora_atlan.persistence.records import Job
+from booking_fakes import Recorder
 
 CONNECTIONS = 64
 

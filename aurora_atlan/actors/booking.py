@@ -153,7 +153,7 @@ class BookingActor(SupervisedActor):
             try:
                 self._catch_up()
             except StoreError as error:
-                self._switchboard.redis.open(str(error))
+                self._switchboard.redis_failed(error)
                 self._switchboard.scheduler.after(_READ_AGAIN_S, self.actor_ref, _FLUSH)
                 return
         jobs = self._next_jobs()

@@ -1,4 +1,4 @@
-"""One breaker per dependency: open while it is out of reach, closed again by one probe."""
+"""A breaker: open while a dependency fails, closed again by one probe or by work that succeeds."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ log = logging.getLogger(__name__)
 
 
 class Breaker:
-    """Remembers whether a dependency is out of reach, and why. Any thread may open or close it."""
+    """Remembers whether a dependency fails, and why. Any thread may open or close it."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -18,7 +18,7 @@ class Breaker:
 
     @property
     def is_open(self) -> bool:
-        """True while the dependency is out of reach."""
+        """True while the dependency fails."""
         return self._reason is not None
 
     @property
@@ -27,18 +27,18 @@ class Breaker:
         return self._reason
 
     def open(self, reason: str) -> None:
-        """Note that the dependency is out of reach."""
+        """Note that the dependency fails."""
         with self._lock:
             opened = self._reason is None
             self._reason = reason
         if opened:
-            log.warning("%s is out of reach: %s", self.name, reason)
+            log.warning("%s fails, and is tried again until it works: %s", self.name, reason)
 
     def close(self) -> bool:
-        """Note that the dependency answers; True when it did not before."""
+        """Note that the dependency works; True when it did not before."""
         with self._lock:
             closed = self._reason is not None
             self._reason = None
         if closed:
-            log.warning("%s is back", self.name)
+            log.warning("%s works again", self.name)
         return closed

@@ -121,10 +121,10 @@ class CommitterActor(Gatherer[HandIn]):
     def _commit(self, batches: Sequence[Batch]) -> None:
         try:
             verdicts = self._committing.commit(batches, patient=self._patient)
-        except StoreUnavailableError as error:
-            self._switchboard.postgres.open(str(error))
+        except (StoreUnavailableError, SchemaError) as error:
+            self._switchboard.postgres_failed(error)
             self._try_again(batches)
-        except (NoConnectionFreeError, SchemaError):
+        except NoConnectionFreeError:
             self._try_again(batches)
         except (DataError, TransientError) as error:
             # Of one event's making: each by itself, so that it harms no other.
@@ -137,6 +137,7 @@ class CommitterActor(Gatherer[HandIn]):
         else:
             self._failures = 0
             self._switchboard.postgres.close()
+            self._switchboard.postgres_writes.close()
             for verdict in verdicts:
                 self._apply(verdict)
 
@@ -184,7 +185,7 @@ class CommitterActor(Gatherer[HandIn]):
         try:
             self._jobs.finish([_finish(decided, now) for decided in self._unfinished])
         except StoreError as error:
-            self._switchboard.redis.open(str(error))
+            self._switchboard.redis_failed(error)
             return
         finished, self._unfinished = self._unfinished, []
         for decided in finished:
@@ -193,11 +194,11 @@ class CommitterActor(Gatherer[HandIn]):
 
     def _announce(self, batches: Sequence[Batch]) -> None:
         # For display alone ("processing"), so it never delays a decision for long.
-        if not self._switchboard.redis.is_open:
+        if not (self._switchboard.redis.is_open or self._switchboard.redis_writes.is_open):
             try:
                 self._jobs.announce([(batch.event_id, batch.jobs[-1].queue_number) for batch in batches])
             except StoreError as error:
-                self._switchboard.redis.open(str(error))
+                self._switchboard.redis_failed(error)
 
     def _release_leases(self) -> None:
         leases, self._leases = self._leases, []

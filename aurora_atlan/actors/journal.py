@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from aurora_atlan.actors.gathering import Gatherer
 from aurora_atlan.actors.messages import AcceptJob, Refused
 from aurora_atlan.actors.switchboard import Switchboard
-from aurora_atlan.persistence.errors import StoreError, StoreTimeoutError, StoreUnavailableError
+from aurora_atlan.persistence.errors import StoreError, StoreRefusesError, StoreTimeoutError, StoreUnavailableError
 from aurora_atlan.persistence.jobs import Enqueued, Enqueueing, JobStore
 from aurora_atlan.persistence.records import Job
 
@@ -38,20 +38,20 @@ class JournalActor(Gatherer[AcceptJob]):
         """Enqueue the gathered jobs and answer each caller."""
         if not gathered:
             return
-        breaker = self._switchboard.redis
-        if breaker.is_open:
+        if self._switchboard.redis.is_open:
             _refuse(gathered, Refused("the booking queue is out of reach", attempted=False))
             return
         try:
             answers = self._enqueue(gathered)
         except StoreError as error:
             # A timeout is never repeated: it may have been done, and everybody behind would wait as long.
-            breaker.open(str(error))
+            self._switchboard.redis_failed(error)
             _refuse(gathered, Refused("the booking queue did not answer", attempted=True))
             return
         except BaseException:
             _refuse(gathered, Refused("the journal crashed", attempted=True))
             raise
+        self._switchboard.redis_writes.close()
         for message, answer in zip(gathered, answers, strict=True):
             if isinstance(answer, Enqueued) and not answer.known:
                 self._announce(answer.job)
@@ -66,7 +66,7 @@ class JournalActor(Gatherer[AcceptJob]):
         jobs = [message.job for message in gathered]
         try:
             return self._jobs.enqueue(jobs)
-        except StoreTimeoutError:
+        except (StoreTimeoutError, StoreRefusesError):
             raise
         except StoreUnavailableError:
             # A connection that broke while idle. The job ids make repeating harmless.

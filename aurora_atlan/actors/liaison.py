@@ -90,7 +90,7 @@ class Liaison:
                 self._prepare_database()
             self._owner_lock.keep()
         except StoreError as error:
-            self._switchboard.postgres.open(str(error))
+            self._switchboard.postgres_failed(error)
             return
         if self._switchboard.postgres.close():
             self._wake_committers()
@@ -106,12 +106,15 @@ class Liaison:
             if self.redis_state is None or time.monotonic() >= self._read_durability_at:
                 self.redis_state = self._jobs.redis_state()
                 self._read_durability_at = time.monotonic() + _READ_DURABILITY_EVERY_S
+            elif self._switchboard.redis_writes.is_open:
+                self._jobs.probe_writing()
             else:
                 self._jobs.ping()
         except StoreError as error:
-            self._switchboard.redis.open(str(error))
+            self._switchboard.redis_failed(error)
             return
-        if self._switchboard.redis.close():
+        writes = self._switchboard.redis_writes.close()
+        if self._switchboard.redis.close() or writes:
             # It may be another one, or configured otherwise.
             self._read_durability_at = 0.0
             self._wake_committers()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from aurora_atlan.actors.breaker import Breaker
 from aurora_atlan.actors.scheduler import Scheduler
 from aurora_atlan.actors.supervised import Ref
+from aurora_atlan.persistence.errors import SchemaError, StoreError, StoreRefusesError
 
 
 class Switchboard:
@@ -12,9 +13,22 @@ class Switchboard:
 
     def __init__(self, scheduler: Scheduler) -> None:
         self.scheduler = scheduler
+        # Out of reach, or answering but taking no writes: a probe that only asks for a sign of life would
+        # close one breaker for both again and again.
         self.redis = Breaker("Redis")
+        self.redis_writes = Breaker("writing to Redis")
         self.postgres = Breaker("PostgreSQL")
+        self.postgres_writes = Breaker("writing to PostgreSQL")
         self.journal: Ref | None = None
         self.committer: Ref | None = None
         # Decides what the committer left out because somebody else held the row.
         self.patient: Ref | None = None
+
+    def redis_failed(self, error: StoreError) -> None:
+        """Open the breaker that the error speaks of."""
+        (self.redis_writes if isinstance(error, StoreRefusesError) else self.redis).open(str(error))
+
+    def postgres_failed(self, error: StoreError) -> None:
+        """Open the breaker that the error speaks of."""
+        refused = isinstance(error, StoreRefusesError | SchemaError)
+        (self.postgres_writes if refused else self.postgres).open(str(error))

@@ -32,7 +32,11 @@ class LockNotGrantedError(TransientError):
 
 
 class StoreUnavailableError(TransientError):
-    """The store cannot be reached or cannot serve: connection lost, shutting down, read-only, disk full."""
+    """The store cannot be reached or cannot serve: connection lost, starting, shutting down."""
+
+
+class StoreRefusesError(StoreUnavailableError):
+    """The store answers, but takes no writes: its memory or disk is full, or it is read-only."""
 
 
 class StoreTimeoutError(StoreUnavailableError):
@@ -51,9 +55,15 @@ class SchemaError(StoreError):
     """The database's schema is not the one this version needs; run ``aurora-atlan migrate``."""
 
 
-_UNAVAILABLE_CLASSES = ("08", "53", "57P", "58")
-_UNAVAILABLE_STATES = frozenset({"25006", "25P03", "25P04"})
-_TRANSIENT_STATES = frozenset({"40001", "40P01", "57014"})
+# SQLSTATEs and classes of them, the first that fits.
+_BY_STATE: tuple[tuple[tuple[str, ...], type[StoreError]], ...] = (
+    (("25006", "53100", "53200", "53400"), StoreRefusesError),
+    (("55P03",), LockNotGrantedError),
+    (("40001", "40P01", "57014"), TransientError),
+    (("08", "53", "57P", "58", "25P03", "25P04"), StoreUnavailableError),
+    (("42", "26", "3F"), SchemaError),
+)
+_DATA_CLASSES = ("22", "23")
 
 
 def from_postgres(error: psycopg.Error) -> StoreError:
@@ -66,16 +76,11 @@ def from_postgres(error: psycopg.Error) -> StoreError:
         # Without a state it never reached the server or never came back, unless the value itself
         # could not be sent (a NUL in a text).
         return DataError(text) if isinstance(error, psycopg.DataError) else StoreUnavailableError(text)
-    if state == "55P03":
-        return LockNotGrantedError(text)
-    if state in _TRANSIENT_STATES:
-        return TransientError(text)
-    if state.startswith(_UNAVAILABLE_CLASSES) or state in _UNAVAILABLE_STATES:
-        return StoreUnavailableError(text)
-    if state[:2] in ("22", "23"):
+    if state.startswith(_DATA_CLASSES):
         return DataError(text, error.diag.constraint_name)
-    if state[:2] in ("42", "26", "3F"):
-        return SchemaError(text)
+    for states, kind in _BY_STATE:
+        if state.startswith(states):
+            return kind(text)
     return StoreError(text)
 
 
@@ -84,13 +89,17 @@ def from_redis(error: redis.RedisError) -> StoreError:
     text = str(error).strip()
     if isinstance(error, redis.TimeoutError):
         return StoreTimeoutError(text)
-    if isinstance(error, redis.ConnectionError | redis.exceptions.ReadOnlyError):
+    if isinstance(error, redis.exceptions.ReadOnlyError | redis.exceptions.OutOfMemoryError):
+        return StoreRefusesError(text)
+    if isinstance(error, redis.ConnectionError):
         # Includes BUSYLOADING.
         return StoreUnavailableError(text)
-    if isinstance(error, redis.ResponseError) and text.startswith(
-        ("OOM", "MISCONF", "NOREPLICAS", "CLUSTERDOWN", "TRYAGAIN", "LOADING", "MASTERDOWN")
-    ):
-        return StoreUnavailableError(text)
+    if isinstance(error, redis.ResponseError):
+        # redis-py strips the codes that it has an exception for.
+        if text.startswith(("OOM", "MISCONF", "NOREPLICAS", "READONLY")):
+            return StoreRefusesError(text)
+        if text.startswith(("CLUSTERDOWN", "TRYAGAIN", "LOADING", "MASTERDOWN")):
+            return StoreUnavailableError(text)
     return StoreError(text)
 
 

@@ -129,6 +129,12 @@ class JobStore:
         with translated():
             self._client.ping()
 
+    def probe_writing(self) -> None:
+        """Write something of no importance, over new connections: a demoted primary stays read-only for ever."""
+        with translated():
+            self._client.connection_pool.disconnect()
+            self._client.set("aa:probe", 1, ex=60)
+
     def redis_state(self) -> RedisState:
         """Read how safe the queue is as Redis is configured now."""
         return read_redis_state(self._client)

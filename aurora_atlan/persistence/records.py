@@ -7,7 +7,6 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
-
 # Tickets of one event; the table refuses more.
 CAPACITY_MAX = 10_000_000
 

@@ -13,7 +13,6 @@ from uuid import UUID
 import psycopg
 import pytest
 import redis
-from harness_sales import check_audit, make_buyers, running
 
 from aurora_atlan.actors.messages import Batch
 from aurora_atlan.config import Settings
@@ -25,6 +24,7 @@ from aurora_atlan.persistence.jobs import Enqueued, JobStore
 from aurora_atlan.persistence.records import Job, NewJob
 from aurora_atlan.persistence.redis_clients import patient_client
 from aurora_atlan.supervisor import Supervisor
+from harness_sales import check_audit, make_buyers, running
 
 SHOWTIME = datetime(2027, 6, 1, 20, tzinfo=UTC)
 

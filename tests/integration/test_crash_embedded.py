@@ -103,6 +103,10 @@ def test_stop_amid_a_rush_leaves_the_rest_for_the_next_start(settings: Settings)
         assert time.monotonic() - stopped_at < 3.0
         rush.join()
     assert threads() == before
+    with psycopg.connect(url) as connection:
+        owned = connection.execute("SELECT event_id FROM event_inventory WHERE owner IS NOT NULL").fetchall()
+    # Another process need not wait for a lease to end.
+    assert owned == []
     with running(settings) as supervisor:
         rush.supervisor = supervisor
         wait_until(lambda: not supervisor._fast_jobs.events_with_work(10), 5.0, "everything queued is decided")

@@ -69,6 +69,8 @@ def test_a_quarantined_event_harms_nobody_and_recovers_by_a_probe(settings: Sett
     """Its bookings are refused with a time to come back, its queue is kept, others go on; one probe heals it."""
     url = settings.database_url
     assert url is not None
+    # So short a memory of crashes that a probe finds none: it must know by itself that it is one.
+    settings = replace(settings, restarts_max=1, restart_window_s=0.8, quarantine_s=0.9)
     with running(settings) as supervisor:
         sick, well = make_event(supervisor, 30), make_event(supervisor, 30)
         curse.events.add(sick)

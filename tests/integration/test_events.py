@@ -65,10 +65,9 @@ def test_events_are_listed_by_id_page_by_page(events: EventStore) -> None:
     assert events.page(10) == [events.get(event_id) for event_id in ids]
 
 
-@pytest.mark.parametrize("event_id", [0, -1, 999_999, 2**63, 2**70])
-def test_an_event_that_does_not_exist_is_none(events: EventStore, event_id: int) -> None:
+def test_an_event_that_does_not_exist_is_none(events: EventStore) -> None:
     """Any number may be asked for."""
-    assert events.get(event_id) is None
+    assert [events.get(event_id) for event_id in (0, -1, 999_999, 2**63, 2**70)] == [None] * 5
 
 
 def test_an_event_that_is_gone_is_not_shown(events: EventStore, sql: psycopg.Connection[Any]) -> None:
@@ -80,9 +79,10 @@ def test_an_event_that_is_gone_is_not_shown(events: EventStore, sql: psycopg.Con
     assert [event.id for event in events.page(10)] == [kept]
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
+def test_an_impossible_event_leaves_nothing(events: EventStore, sql: psycopg.Connection[Any]) -> None:
+    """What the schema refuses is refused whole: no event, no row, no entry."""
+    values: dict[str, Any] = {"name": "A", "venue": "B", "time": _TIME, "capacity": 1}
+    impossible: list[dict[str, Any]] = [
         {"capacity": -1},
         {"capacity": 10_000_001},
         {"capacity": 2**40},
@@ -93,16 +93,11 @@ def test_an_event_that_is_gone_is_not_shown(events: EventStore, sql: psycopg.Con
         {"venue": "\0"},
         {"name": "\ud800"},
         {"opens_at": _TIME, "closes_at": _TIME},
-    ],
-)
-def test_an_impossible_event_leaves_nothing(
-    events: EventStore, sql: psycopg.Connection[Any], change: dict[str, Any]
-) -> None:
-    """What the schema refuses is refused whole: no event, no row, no entry."""
-    values: dict[str, Any] = {"name": "A", "venue": "B", "time": _TIME, "capacity": 1}
+    ]
 
-    with pytest.raises(DataError):
-        events.create(NewEvent(**(values | change)))
+    for change in impossible:
+        with pytest.raises(DataError):
+            events.create(NewEvent(**(values | change)))
 
     for table in ("events", "event_inventory", "booking_ledger"):
         assert sql.execute(f"SELECT count(*) FROM {table}".encode()).fetchone() == (0,)

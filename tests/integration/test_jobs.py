@@ -44,7 +44,9 @@ def _accepted(answer: Enqueueing) -> Job:
 def _fill(jobs: JobStore, count: int, event_id: int = EVENT) -> list[Job]:
     """Accept so many jobs, each of a user of its own."""
     jobs.seed(event_id, highest_number=0, last_decided=0)
-    return [_accepted(answer) for answer in jobs.enqueue([_new(user, event_id=event_id) for user in range(1, count + 1)])]
+    return [
+        _accepted(answer) for answer in jobs.enqueue([_new(user, event_id=event_id) for user in range(1, count + 1)])
+    ]
 
 
 def _pending(jobs: JobStore, after: int = 0, count: int = 1000) -> list[Job]:
@@ -54,7 +56,9 @@ def _pending(jobs: JobStore, after: int = 0, count: int = 1000) -> list[Job]:
 def _answer(job: Job, reason: Reason | None = None) -> FinishedJob:
     kind = Kind.CONFIRMED if reason is None else Kind.REJECTED
     booking_id = 9000 + job.queue_number if reason is None else None
-    return FinishedJob(job, Outcome(job_id=job.job_id, kind=kind, reason=reason, booking_id=booking_id, decided_at=_AT), 1)
+    return FinishedJob(
+        job, Outcome(job_id=job.job_id, kind=kind, reason=reason, booking_id=booking_id, decided_at=_AT), 1
+    )
 
 
 def _finish(jobs: JobStore, decided: list[Job], last_decided: int | None = None, pace_s: float = 0.0) -> None:
@@ -155,11 +159,11 @@ def test_a_refused_job_leaves_no_trace(make_jobs: Callable[..., JobStore], redis
     jobs = make_jobs(depth_max=2, user_jobs_max=1)
     jobs.seed(EVENT, highest_number=0, last_decided=0)
     jobs.enqueue([_new(1)])
-    before = {key: redis_client.dump(key) for key in redis_client.keys()}
+    before = {key: redis_client.dump(key) for key in redis_client.scan_iter()}
 
     assert jobs.enqueue([_new(1)]) == [UserCrowded()]
 
-    assert {key: redis_client.dump(key) for key in redis_client.keys()} == before
+    assert {key: redis_client.dump(key) for key in redis_client.scan_iter()} == before
 
 
 def test_a_user_may_have_only_so_many_waiting_for_an_event(make_jobs: Callable[..., JobStore]) -> None:
@@ -512,7 +516,7 @@ def test_an_events_keys_share_a_slot_of_a_cluster(jobs: JobStore, redis_client: 
     jobs.announce([(EVENT, 1)])
     _finish(jobs, [job])
 
-    keys = {key.decode() for key in redis_client.keys()}
+    keys = {key.decode() for key in redis_client.scan_iter()}
 
     assert keys
     assert all(key.startswith(f"{{aa:{shard_of_event(EVENT):02d}}}:") for key in keys)

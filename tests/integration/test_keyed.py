@@ -10,12 +10,12 @@ from uuid import UUID
 import psycopg
 import pytest
 import redis
-from harness_sales import wait_decided, wait_until
 
 from aurora_atlan.actors.errors import IdempotencyConflictError
 from aurora_atlan.actors.messages import BookTickets, JobState, Receipt
 from aurora_atlan.persistence.records import Reason
 from aurora_atlan.supervisor import Supervisor
+from harness_sales import wait_decided, wait_until
 
 Sql = psycopg.Connection[Any]
 pytestmark = pytest.mark.usefixtures("audit_clean")

@@ -7,17 +7,18 @@ from typing import Any
 
 import psycopg
 import pytest
-from harness_crowd import CONNECTIONS, a_wish, at_a_barrier, crowd
-from harness_sales import check_audit, check_rows, make_buyers, wait_decided
 
 from aurora_atlan.actors.commit import Committing, Decided
 from aurora_atlan.actors.messages import BookTickets
 from aurora_atlan.config import Settings
 from aurora_atlan.persistence.records import Kind, Outcome, Reason
 from aurora_atlan.supervisor import Supervisor
+from harness_crowd import CONNECTIONS, a_wish, at_a_barrier, crowd
+from harness_sales import check_audit, check_rows, make_buyers, wait_decided
 
-_REPETITIONS = 100
-_EVENTS_AT_ONCE = 25
+_REPETITIONS_BY_HAND = 60
+_REPETITIONS = 140
+_EVENTS_AT_ONCE = 35
 
 Sql = psycopg.Connection[Any]
 
@@ -26,7 +27,7 @@ def test_sixty_four_connections_for_the_last_seat(
     settings: Settings, make_event: Callable[..., int], database_url: str, sql: Sql
 ) -> None:
     """Each drives the unit of work itself, and the row's lock lets exactly one of them have the seat."""
-    events = [make_event(capacity=1) for _ in range(_REPETITIONS)]
+    events = [make_event(capacity=1) for _ in range(_REPETITIONS_BY_HAND)]
     users = make_buyers(database_url, CONNECTIONS)
     [(now,)] = sql.execute("SELECT now()").fetchall()
     answers: list[list[Outcome]] = [[] for _ in events]
@@ -39,18 +40,18 @@ def test_sixty_four_connections_for_the_last_seat(
             assert isinstance(verdict, Decided), verdict
             answers[turn].extend(verdict.outcomes)
 
-        at_a_barrier(CONNECTIONS, _REPETITIONS, book)
+        at_a_barrier(CONNECTIONS, _REPETITIONS_BY_HAND, book)
 
     for told in answers:
         kinds = [outcome.kind for outcome in told]
         assert kinds.count(Kind.CONFIRMED) == 1
         assert [outcome.reason for outcome in told].count(Reason.SOLD_OUT) == CONNECTIONS - 1
     assert sql.execute("SELECT count(*), min(sold), max(sold) FROM event_inventory").fetchone() == (
-        _REPETITIONS,
+        _REPETITIONS_BY_HAND,
         1,
         1,
     )
-    assert sql.execute("SELECT count(*) FROM bookings").fetchone() == (_REPETITIONS,)
+    assert sql.execute("SELECT count(*) FROM bookings").fetchone() == (_REPETITIONS_BY_HAND,)
 
 
 def test_two_supervisors_for_the_last_seat(

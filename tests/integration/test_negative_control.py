@@ -13,8 +13,6 @@ from typing import Any
 
 import psycopg
 import pytest
-from harness_crowd import CONNECTIONS, a_wish, at_a_barrier, crowd
-from harness_sales import make_buyers
 
 from aurora_atlan.actors.commit import Committing, Decided
 from aurora_atlan.config import Settings
@@ -23,6 +21,8 @@ from aurora_atlan.persistence.audit import Auditor
 from aurora_atlan.persistence.database import Database
 from aurora_atlan.persistence.errors import DataError
 from aurora_atlan.persistence.records import Kind
+from harness_crowd import CONNECTIONS, a_wish, at_a_barrier, crowd
+from harness_sales import make_buyers
 
 _EVENTS = 6
 _GUARDS = """
@@ -93,7 +93,7 @@ def test_with_the_lock_there_are_no_violations(last_seats: Callable[[], Counter[
 def test_without_the_lock_the_schema_refuses_and_nothing_is_oversold(
     last_seats: Callable[[], Counter[str]], sql: Sql
 ) -> None:
-    """Control (a): the fight is real, for constraints are violated, and they alone keep the seat from being sold twice."""
+    """Control (a): constraints are violated, so the fight is real, and they alone keep the seat from a second sale."""
     told = last_seats()
 
     violations = {answer: count for answer, count in told.items() if answer not in set(Kind)}
@@ -131,9 +131,6 @@ def test_the_audit_names_an_oversell_however_much_else_is_wrong(
 
     oversold = {event.event_id for event in report.events if event.seats_booked > (event.capacity or 0)}
     named = {
-        violation.event_id
-        for event in report.events
-        for violation in event.violations
-        if violation.rule == "oversold"
+        violation.event_id for event in report.events for violation in event.violations if violation.rule == "oversold"
     }
     assert named == oversold

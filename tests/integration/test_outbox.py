@@ -8,7 +8,6 @@ from typing import Any
 
 import psycopg
 import pytest
-from harness_sales import wait_decided, wait_until
 
 from aurora_atlan.actors.commit import Committing
 from aurora_atlan.actors.messages import Batch, BookTickets
@@ -18,6 +17,7 @@ from aurora_atlan.persistence.database import Database
 from aurora_atlan.persistence.outbox import Outbox, Told
 from aurora_atlan.persistence.records import Job
 from aurora_atlan.supervisor import Supervisor
+from harness_sales import wait_decided, wait_until
 
 Sql = psycopg.Connection[Any]
 
@@ -103,7 +103,9 @@ def test_every_outcome_is_told_once_in_order(
     told: list[Told] = []
     supervisor = supervise(on_outcome=told.append)
     events = [make_event(capacity=5) for _ in range(3)]
-    jobs = [supervisor.submit(BookTickets(events[number % 3], user_id)).job_id for number, user_id in enumerate(buyers[:30])]
+    jobs = [
+        supervisor.submit(BookTickets(events[number % 3], user_id)).job_id for number, user_id in enumerate(buyers[:30])
+    ]
     wait_decided(database_url, jobs)
     [(booking_id,)] = sql.execute("SELECT min(id) FROM bookings").fetchall()
     supervisor.cancel(booking_id)

@@ -10,7 +10,6 @@ from uuid import UUID
 
 import psycopg
 import pytest
-from harness_sales import wait_decided, wait_until
 
 from aurora_atlan.actors.errors import UnavailableError, UnknownEventError
 from aurora_atlan.actors.gate import Gate
@@ -20,6 +19,7 @@ from aurora_atlan.persistence.bookings import BookingStore
 from aurora_atlan.persistence.database import Database
 from aurora_atlan.persistence.jobs import JobStore
 from aurora_atlan.supervisor import Supervisor
+from harness_sales import wait_decided, wait_until
 
 Sql = psycopg.Connection[Any]
 pytestmark = pytest.mark.usefixtures("audit_clean")

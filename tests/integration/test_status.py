@@ -9,7 +9,6 @@ from uuid import UUID
 import psycopg
 import pytest
 import redis
-from harness_sales import wait_until
 
 from aurora_atlan.actors.errors import UnavailableError
 from aurora_atlan.actors.messages import BookTickets, JobState, JobStatus
@@ -24,6 +23,7 @@ from aurora_atlan.persistence.jobs import JobStore
 from aurora_atlan.persistence.records import Job, Reason
 from aurora_atlan.persistence.redis_clients import accepting_client
 from aurora_atlan.supervisor import Supervisor
+from harness_sales import wait_until
 
 Sql = psycopg.Connection[Any]
 

@@ -13,13 +13,13 @@ from uuid import UUID
 import psycopg
 import pykka
 import pytest
-from harness_sales import wait_decided, wait_until
 
 from aurora_atlan.actors.errors import UnavailableError
 from aurora_atlan.actors.messages import BookTickets
 from aurora_atlan.config import Settings
 from aurora_atlan.persistence.records import Job
 from aurora_atlan.supervisor import Supervisor
+from harness_sales import wait_decided, wait_until
 
 Sql = psycopg.Connection[Any]
 Supervise = Callable[..., Supervisor]
@@ -153,7 +153,7 @@ def test_starting_and_stopping_leaves_nothing_however_often(
         supervisor = Supervisor(settings)
         supervisor.start()
         if turn % 2:
-            wait_until(lambda: supervisor._cells.alive(), 5, "the first actors live")  # noqa: B023
+            wait_until(supervisor._cells.alive, 5, "the first actors live")
         _stopped_within(supervisor, 4.0)
 
 
@@ -166,7 +166,7 @@ def test_a_stop_while_hundreds_of_events_start_is_quick(
         enqueue(event_id, buyers[0])
     supervisor = Supervisor(settings)
     supervisor.start()
-    wait_until(lambda: supervisor._cells.alive(), 5, "the first actors live")
+    wait_until(supervisor._cells.alive, 5, "the first actors live")
 
     _stopped_within(supervisor, 5.0)
 
@@ -201,7 +201,7 @@ def test_a_supervisor_is_a_context_manager(
     """Started on entering, stopped on leaving, also by an exception."""
     event_id = make_event()
 
-    with pytest.raises(KeyError), Supervisor(settings) as supervisor:
+    with pytest.raises(KeyError), Supervisor(settings) as supervisor:  # noqa: PT012 - leaving the block is the point
         wait_until(lambda: supervisor.health().ready, 10, "it is ready")
         wait_decided(database_url, _submit(supervisor, event_id, buyers[:1]))
         raise KeyError("the host's own")

@@ -10,7 +10,6 @@ from uuid import UUID
 
 import psycopg
 import pytest
-from harness_sales import check_rows, wait_decided, wait_until
 
 from aurora_atlan.actors.cell import CellState
 from aurora_atlan.actors.messages import BookTickets, JobState
@@ -18,6 +17,7 @@ from aurora_atlan.config import Settings
 from aurora_atlan.persistence.database import Database
 from aurora_atlan.persistence.ownership import OwnerLock, new_owner
 from aurora_atlan.supervisor import Supervisor
+from harness_sales import check_rows, wait_decided, wait_until
 
 Sql = psycopg.Connection[Any]
 pytestmark = pytest.mark.usefixtures("audit_clean")
@@ -86,8 +86,7 @@ def test_two_that_sell_the_same_events_at_once_keep_the_order(
 
     def buy(number: int) -> None:
         barrier.wait(10)
-        for event_id in events:
-            accepted.append(supervisors[number % 2].submit(BookTickets(event_id, buyers[number])))
+        accepted.extend(supervisors[number % 2].submit(BookTickets(event_id, buyers[number])) for event_id in events)
 
     threads = [threading.Thread(target=buy, args=(number,)) for number in range(10)]
     for thread in threads:

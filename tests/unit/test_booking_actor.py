@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from booking_fakes import EVENT_ID, FakeLog, FakeSwitchboard, a_job, numbers, pump
 
 from aurora_atlan.actors.booking import BookingActor
 from aurora_atlan.actors.cell import CellState, EventCell, RestartPolicy
@@ -27,6 +26,7 @@ from aurora_atlan.actors.messages import (
     Rescan,
 )
 from aurora_atlan.persistence.records import Job
+from booking_fakes import EVENT_ID, FakeLog, FakeSwitchboard, a_job, numbers, pump
 
 _BATCH_MAX = 8
 

@@ -7,7 +7,6 @@ import time
 from collections import deque
 from dataclasses import replace
 
-from booking_fakes import EVENT_ID, FakeLog, FakeSwitchboard, a_job, pump
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
@@ -26,6 +25,7 @@ from aurora_atlan.actors.messages import (
     Rescan,
 )
 from aurora_atlan.persistence.records import Job
+from booking_fakes import EVENT_ID, FakeLog, FakeSwitchboard, a_job, pump
 
 _POLICY = RestartPolicy(5, 30.0, 0.1, 5.0, 30.0, lambda: 1.0)
 

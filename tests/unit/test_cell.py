@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from booking_fakes import EVENT_ID, Recorder
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from aurora_atlan.actors.cell import CellState, EventCell, RestartPolicy
+from booking_fakes import EVENT_ID, Recorder
 
 
 def _policy(**changes: Any) -> RestartPolicy:

@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import pykka
 import pytest
-from booking_fakes import Recorder, a_job
 
 from aurora_atlan.actors.cell import CellState, EventCell, RestartPolicy
 from aurora_atlan.actors.cells import Cells
 from aurora_atlan.actors.messages import JobAccepted
+from booking_fakes import Recorder, a_job
 
 
 class _Rings:

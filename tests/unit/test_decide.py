@@ -9,12 +9,12 @@ from datetime import timedelta
 from uuid import UUID
 
 import pytest
-from booking_fakes import EVENT_ID, NOW, a_job, an_inventory, an_outcome, facts, job_id_of
 from hypothesis import given
 from hypothesis import strategies as st
 
 from aurora_atlan.actors.decide import Facts, Ruling, decide
 from aurora_atlan.persistence.records import Inventory, Job, Kind, Outcome, Reason
+from booking_fakes import EVENT_ID, NOW, a_job, an_inventory, an_outcome, facts, job_id_of
 
 _SECOND = timedelta(seconds=1)
 

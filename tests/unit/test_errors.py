@@ -13,6 +13,7 @@ from aurora_atlan.persistence.errors import (
     NoConnectionFreeError,
     SchemaError,
     StoreError,
+    StoreRefusesError,
     StoreTimeoutError,
     StoreUnavailableError,
     TransientError,
@@ -36,12 +37,13 @@ _KNOWN = {"25006", "25P03", "40001", "40P01", "55P03", "57014", "23505", "22003"
     [
         ("08006", StoreUnavailableError),
         ("08001", StoreUnavailableError),
-        ("53100", StoreUnavailableError),
+        ("53100", StoreRefusesError),
+        ("53200", StoreRefusesError),
         ("53300", StoreUnavailableError),
         ("57P01", StoreUnavailableError),
         ("57P03", StoreUnavailableError),
         ("58030", StoreUnavailableError),
-        ("25006", StoreUnavailableError),
+        ("25006", StoreRefusesError),
         ("25P03", StoreUnavailableError),
         ("25P04", StoreUnavailableError),
         ("55P03", LockNotGrantedError),
@@ -88,15 +90,15 @@ def test_an_error_without_a_state_never_reached_the_server(error: psycopg.Error,
         (redis.TimeoutError("Timeout reading from socket"), StoreTimeoutError),
         (redis.ConnectionError("Connection refused"), StoreUnavailableError),
         (redis.exceptions.BusyLoadingError("LOADING Redis is loading"), StoreUnavailableError),
-        (redis.exceptions.ReadOnlyError("READONLY You can't write against a read only replica"), StoreUnavailableError),
-        (redis.ResponseError("OOM command not allowed when used memory > 'maxmemory'"), StoreUnavailableError),
-        (redis.ResponseError("MISCONF Redis is configured to save RDB snapshots"), StoreUnavailableError),
+        (redis.exceptions.ReadOnlyError("READONLY You can't write against a read only replica"), StoreRefusesError),
+        (redis.ResponseError("OOM command not allowed when used memory > 'maxmemory'"), StoreRefusesError),
+        (redis.ResponseError("MISCONF Redis is configured to save RDB snapshots"), StoreRefusesError),
         (redis.ResponseError("CLUSTERDOWN The cluster is down"), StoreUnavailableError),
         (redis.ResponseError("WRONGTYPE Operation against a key"), StoreError),
     ],
 )
 def test_rediss_errors_are_told_apart(error: redis.RedisError, kind: type[StoreError]) -> None:
-    """Out of reach, out of time, and anything else."""
+    """Out of reach, out of time, taking no writes, and anything else."""
     assert type(from_redis(error)) is kind
 
 
@@ -107,6 +109,7 @@ def test_what_may_succeed_later_is_transient_and_what_never_will_is_not() -> Non
     assert not issubclass(DataError, TransientError)
     assert not issubclass(SchemaError, TransientError)
     assert issubclass(StoreTimeoutError, StoreUnavailableError)
+    assert issubclass(StoreRefusesError, StoreUnavailableError)
     # A full pool is back-pressure and opens no breaker.
     assert not issubclass(NoConnectionFreeError, StoreUnavailableError)
 

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pytest
-from booking_fakes import pump
 
 from aurora_atlan.actors.gathering import Gatherer
 from aurora_atlan.actors.messages import Flush
+from booking_fakes import pump
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import pytest
-from booking_fakes import FakeSwitchboard, Recorder, a_job, an_outcome, numbers, pump
 
 from aurora_atlan.actors.commit import Decided, Failed, Fenced, Foreign, NoSuchEvent, Paused, RowBusy, Verdict
 from aurora_atlan.actors.committer import CommitterActor
@@ -32,6 +30,7 @@ from aurora_atlan.persistence.errors import (
 )
 from aurora_atlan.persistence.jobs import Finish
 from aurora_atlan.persistence.records import Reason
+from booking_fakes import FakeSwitchboard, Recorder, a_job, an_outcome, numbers, pump
 
 _Transaction = Callable[[Sequence[Batch]], list[Verdict]]
 

@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
-from booking_fakes import EVENT_ID, FakeSwitchboard, a_job, job_id_of, numbers, pump
 
 from aurora_atlan.actors.journal import JournalActor
 from aurora_atlan.actors.messages import AcceptJob, Refused, Reply
 from aurora_atlan.persistence.errors import StoreTimeoutError, StoreUnavailableError
 from aurora_atlan.persistence.jobs import Enqueued, Enqueueing, QueueFull
 from aurora_atlan.persistence.records import Job, NewJob
+from booking_fakes import EVENT_ID, FakeSwitchboard, a_job, job_id_of, numbers, pump
 
 
 class _Queue:
@@ -132,7 +132,7 @@ def test_a_crash_refuses_everybody_whose_job_was_attempted(stage: _Stage, error:
     reply = Reply()
     stage.journal.on_receive(AcceptJob(NewJob(job_id_of(1), EVENT_ID, 1, 1, None), reply))
 
-    with pytest.raises(Exception, match="boom|SystemExit"):
+    with pytest.raises(Exception, match=r"boom|SystemExit"):
         pump(stage.journal)
 
     assert reply.wait(0) == Refused("the journal crashed", attempted=True)

@@ -12,12 +12,12 @@ from uuid import UUID
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from ledger_story import COLUMNS, seal
 
 from aurora_atlan.persistence.inventory import Change, Draft, _chained
 from aurora_atlan.persistence.ledger import GENESIS, LedgerEntry, canonical, entry_hash
 from aurora_atlan.persistence.records import Kind, Reason
 from booking_fakes import NOW, an_inventory, job_id_of
+from ledger_story import COLUMNS, seal
 
 _IDS = st.integers(1, 2**63 - 1)
 _COUNTS = st.integers(0, 2**31 - 1)
@@ -90,7 +90,7 @@ def test_the_bytes_are_those_that_are_documented() -> None:
 
 @given(_ENTRIES)
 def test_a_verifier_written_with_the_standard_library_agrees(entry: LedgerEntry) -> None:
-    """json and hashlib come to the same hash for any entry."""
+    """The standard json and hashlib come to the same hash for any entry."""
     assert entry_hash(entry) == seal(_row(entry))
 
 

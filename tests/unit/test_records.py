@@ -8,9 +8,9 @@ from importlib import resources
 from typing import Any
 
 import pytest
-from booking_fakes import a_job, an_inventory, an_outcome
 
 from aurora_atlan.persistence.records import Kind, Reason
+from booking_fakes import a_job, an_inventory, an_outcome
 
 
 def test_the_reasons_are_the_agreed_words() -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pykka
 import pytest
-from booking_fakes import Recorder
 
 from aurora_atlan.actors.scheduler import Scheduler
+from booking_fakes import Recorder
 
 
 class _Clock:
