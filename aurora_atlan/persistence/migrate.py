@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from importlib import resources
+from typing import Any
 from urllib.parse import urlencode
 
 import psycopg
@@ -30,15 +31,26 @@ def migrate(url: str) -> int:
         psycopg.connect(url, autocommit=True, connect_timeout=_CONNECT_TIMEOUT_S) as guard,
         resources.as_file(resources.files(__package__).joinpath("migrations")) as folder,
     ):
+        known = yoyo.read_migrations(str(folder))
+        if {migration.id for migration in known} <= _applied(guard):
+            # Nothing to do, and no right to change the schema is needed to see that.
+            return 0
         # Not yoyo's own lock: that is a row, which a killed process leaves behind.
         guard.execute("SELECT set_config('lock_timeout', %s, false)", (f"{_LOCK_TIMEOUT_S}s",))
         guard.execute("SELECT pg_advisory_lock(%s)", (_LOCK,))
         with yoyo.get_backend(_yoyo_url(url)) as backend:
-            missing = backend.to_apply(yoyo.read_migrations(str(folder)))
+            missing = backend.to_apply(known)
             for migration in missing:
                 log.info("applying migration %s", migration.id)
                 backend.apply_one(migration)
             return len(missing)
+
+
+def _applied(connection: psycopg.Connection[tuple[Any, ...]]) -> set[str]:
+    try:
+        return {row[0] for row in connection.execute("SELECT migration_id FROM _yoyo_migration")}
+    except psycopg.errors.UndefinedTable:
+        return set()
 
 
 def _yoyo_url(url: str) -> str:

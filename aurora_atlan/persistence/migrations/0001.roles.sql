@@ -1,4 +1,4 @@
--- Group roles that logins are granted: aurora_migrator owns the schema and may change it, aurora_app
+-- Group roles that logins are granted: aurora_migrator owns the tables and so may change them, aurora_app
 -- is what the service needs, aurora_reader may only look (replicas, reports).
 -- Roles belong to the whole cluster, so another database may have made them already, or be doing so now.
 -- depends:

@@ -24,7 +24,7 @@ SET password_hash = :new_hash
 WHERE id = :user_id AND password_hash = :old_hash;
 
 -- name: promote
--- Give a user another role; every access token issued before is void.
+-- Give a user another role, and note that access tokens issued before speak of the old one.
 UPDATE users
 SET role = :role, token_version = token_version + 1, token_changed_at = now()
 WHERE email = :email
