@@ -27,7 +27,8 @@ _PASSWORD_FILE_BYTES_MAX = 4_096
 def command(email: str, name: str, password_file: Path | None) -> None:
     """Create an administrator, or make an existing account one.
 
-    An existing account keeps its name and password, and has the new rights from its next login on. May run while the service does, with the same environment.
+    An existing account keeps its name and password, and has the new rights from its next login on. May run
+    while the service does, with the same environment.
     """
     address = _accepted("--email", canonical_email, email)
     full_name = _accepted("--name", normalise_name, name)
