@@ -144,6 +144,7 @@ class Supervisor:
             self._scheduler.wake.set()
             if self._watcher.is_alive():
                 self._watcher.join(max(0.1, deadline - time.monotonic()))
+            self._stop_booking_actors(deadline)
             for ref in (self._switchboard.journal, self._switchboard.committer, self._switchboard.patient):
                 stop(ref, max(0.1, deadline - time.monotonic()))
             self._relay.stop(_RELAY_AT_STOP_S)
@@ -170,6 +171,7 @@ class Supervisor:
         Takes at most ``accept_timeout_s``, however long the queue is, and never waits for a decision.
 
         Raises:
+            ValueError: the quantity is not 1 to 10, or the user's id cannot be one.
             UnknownEventError: there is no such event.
             QueueFullError: the event's queue is at its limit.
             TooManyInFlightError: the user's jobs waiting for this event are at their limit.
@@ -373,6 +375,11 @@ class Supervisor:
     def _count_gatherer_restart(self) -> None:
         self._gatherer_restarts += 1
         self._actor_restarts += 1
+
+    def _stop_booking_actors(self, deadline: float) -> None:
+        # Those whose batches nobody could decide in time; the batches stay in the queue.
+        for cell in self._cells.alive():
+            stop(cell.ref, max(0.1, deadline - time.monotonic()))
 
     def _drain_actors(self, deadline: float) -> None:
         # A batch that waits for a store that is away stays in the queue for the next start.

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import random
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -206,6 +207,37 @@ def check_answers(supervisor: Supervisor, database_url: str, jobs: Sequence[UUID
         assert status is not None, f"{job_id} is unknown"
         assert said[job_id] == (status.status, status.reason), job_id
         assert status.queue_position == 0
+
+
+@contextmanager
+def watched_answers(rush: Rush) -> Iterator[None]:
+    """Keep asking for the status of accepted jobs while the block runs: a final answer is the ledger's, from the start.
+
+    To be left when everything is decided.
+    """
+    over = threading.Event()
+    told: dict[UUID, set[tuple[JobState, str | None]]] = {}
+
+    def ask() -> None:
+        chance = random.Random(1)
+        while not over.wait(0.001):
+            jobs = list(rush.accepted)[-50:]
+            with suppress(UnavailableError):
+                status = rush.supervisor.status(chance.choice(jobs)) if jobs else None
+                if status is not None and status.status in (JobState.COMPLETED, JobState.FAILED):
+                    told.setdefault(status.job_id, set()).add((status.status, status.reason))
+
+    asking = threading.Thread(target=ask, daemon=True)
+    asking.start()
+    try:
+        yield
+    finally:
+        over.set()
+        asking.join(10.0)
+    for job_id, answers in told.items():
+        status = _status(rush.supervisor, job_id)
+        assert status is not None
+        assert answers == {(status.status, status.reason)}, job_id
 
 
 def _status(supervisor: Supervisor, job_id: UUID) -> JobStatus | None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+import threading
 import time
+from concurrent.futures import Future
 from uuid import UUID
 
 from aurora_atlan.actors.cell import CellState
 from aurora_atlan.actors.cells import Cells
 from aurora_atlan.actors.errors import (
+    BookingError,
     EventQuarantinedError,
     IdempotencyConflictError,
     QueueFullError,
@@ -17,7 +20,7 @@ from aurora_atlan.actors.errors import (
     UnknownEventError,
 )
 from aurora_atlan.actors.messages import AcceptJob, BookTickets, Receipt, Refused, Reply
-from aurora_atlan.actors.supervised import tell
+from aurora_atlan.actors.supervised import lives, tell
 from aurora_atlan.actors.switchboard import Switchboard
 from aurora_atlan.persistence.bookings import BookingStore
 from aurora_atlan.persistence.errors import StoreError
@@ -31,7 +34,7 @@ from aurora_atlan.persistence.jobs import (
     Unseeded,
     UserCrowded,
 )
-from aurora_atlan.persistence.records import NewJob
+from aurora_atlan.persistence.records import ID_MAX, QUANTITY_MAX, NewJob
 
 # A journal that dies is noticed within this time by those who wait for it.
 _LOOK_UP_S = 0.1
@@ -55,10 +58,13 @@ class Acceptance:
         self._jobs = jobs
         self._bookings = bookings
         self._timeout_s = timeout_s
+        self._lock = threading.Lock()
+        self._seeding: dict[int, Future[None]] = {}
 
     def accept(self, attempt: BookTickets, installation_key: bytes | None, durability: str) -> Receipt:
         """Queue the attempt; see ``Supervisor.submit`` for what it raises."""
         deadline = time.monotonic() + self._timeout_s
+        _refuse_impossible(attempt)
         self._refuse_quarantined(attempt.event_id)
         job = NewJob(
             self._job_id(attempt, installation_key),
@@ -69,7 +75,7 @@ class Acceptance:
         )
         answer = self._ask_journal(job, deadline)
         if isinstance(answer, Unseeded):
-            self._seed(attempt.event_id)
+            self._seed_once(attempt.event_id, deadline)
             answer = self._ask_journal(job, deadline)
         match answer:
             case Enqueued():
@@ -108,13 +114,35 @@ class Acceptance:
             raise UnavailableError("the booking queue is restarting; try again")
         answer = None
         while answer is None:
-            left_s = deadline - time.monotonic()
-            if left_s <= 0 or self._switchboard.journal is not journal:
+            # Looked at before waiting: what it answered as its last deed is waited for.
+            dead = not lives(journal)
+            answer = reply.wait(max(0.0, min(deadline - time.monotonic(), _LOOK_UP_S)))
+            if answer is None and (dead or time.monotonic() >= deadline):
                 raise UnavailableError("the booking queue did not answer in time", job_id=job.job_id)
-            answer = reply.wait(min(left_s, _LOOK_UP_S))
         if isinstance(answer, Refused):
             raise UnavailableError(answer.message, job_id=job.job_id if answer.attempted else None)
         return answer
+
+    def _seed_once(self, event_id: int, deadline: float) -> None:
+        # A crowd at a fresh event asks the database once, not each for itself.
+        with self._lock:
+            seeding = self._seeding.get(event_id)
+            ours = seeding is None
+            if seeding is None:
+                seeding = self._seeding[event_id] = Future()
+        if ours:
+            try:
+                self._seed(event_id)
+                seeding.set_result(None)
+            except BookingError as error:
+                seeding.set_exception(error)
+            finally:
+                with self._lock:
+                    del self._seeding[event_id]
+        try:
+            seeding.result(max(0.0, deadline - time.monotonic()))
+        except TimeoutError:
+            raise UnavailableError("the event cannot be looked up now; try again") from None
 
     def _seed(self, event_id: int) -> None:
         # In the caller's thread, not the journal's: a database that does not answer holds up nobody else.
@@ -132,10 +160,18 @@ class Acceptance:
             raise UnavailableError(_OUT_OF_REACH) from error
 
 
+def _refuse_impossible(attempt: BookTickets) -> None:
+    if not 1 <= attempt.quantity <= QUANTITY_MAX:
+        raise ValueError(f"a booking is of 1 to {QUANTITY_MAX} tickets, not {attempt.quantity}")
+    if not 1 <= attempt.user_id <= ID_MAX:
+        raise ValueError(f"a user's id is a number from 1 to {ID_MAX}, not {attempt.user_id}")
+    if not 1 <= attempt.event_id <= ID_MAX:
+        raise UnknownEventError("there is no such event")
+
+
 def _receipt(enqueued: Enqueued, durability: str) -> Receipt:
     job = enqueued.job
-    decided = enqueued.known and job.queue_number <= enqueued.last_decided
-    position = 0 if decided else max(1, job.queue_number - enqueued.last_decided)
+    position = 0 if enqueued.decided else max(1, job.queue_number - enqueued.last_decided)
     return Receipt(
         job_id=job.job_id,
         event_id=job.event_id,

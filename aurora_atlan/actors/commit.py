@@ -14,7 +14,7 @@ from uuid import UUID
 from aurora_atlan.actors.decide import Facts, decide
 from aurora_atlan.actors.messages import Batch
 from aurora_atlan.persistence.bookings import BookingStore
-from aurora_atlan.persistence.inventory import Change, Locked, UnitOfWork
+from aurora_atlan.persistence.inventory import EncodedChange, Locked, UnitOfWork, encode
 from aurora_atlan.persistence.records import Inventory, Outcome
 
 log = logging.getLogger(__name__)
@@ -136,7 +136,7 @@ class Committing:
         now, booking_ids = work.clock_and_booking_ids(sum(seats))
 
         verdicts: list[Verdict] = []
-        changes: list[Change] = []
+        changes: list[EncodedChange] = []
         for claim, count in zip(claims, seats, strict=True):
             own_ids, booking_ids = booking_ids[:count], booking_ids[count:]
             try:
@@ -147,7 +147,7 @@ class Committing:
                 continue
             changes.append(change)
             verdicts.append(decided)
-        work.record(changes, now)
+        work.record(changes)
         return verdicts
 
     def _rule(
@@ -157,7 +157,7 @@ class Committing:
         known: Mapping[UUID, Outcome],
         held: Mapping[int, Mapping[int, set[int]]],
         booking_ids: Sequence[int],
-    ) -> tuple[Change, Decided]:
+    ) -> tuple[EncodedChange, Decided]:
         batch, inventory = claim.batch, claim.inventory
         facts = Facts(
             now=now,
@@ -170,4 +170,4 @@ class Committing:
         ruling = decide(inventory, batch.jobs, facts)
         leased = replace(ruling.change.inventory, owner=self._owner, lease_until=now + self._lease)
         decided = Decided(batch, leased.epoch, leased.last_queue_number, ruling.outcomes)
-        return replace(ruling.change, inventory=leased), decided
+        return encode(replace(ruling.change, inventory=leased), now), decided

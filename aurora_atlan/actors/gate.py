@@ -20,7 +20,7 @@ from aurora_atlan.actors.errors import (
 )
 from aurora_atlan.persistence.bookings import BookingStore
 from aurora_atlan.persistence.errors import TransientError
-from aurora_atlan.persistence.inventory import Change, Draft, UnitOfWork
+from aurora_atlan.persistence.inventory import Change, Draft, UnitOfWork, encode
 from aurora_atlan.persistence.jobs import Finish, FinishedJob, JobStore
 from aurora_atlan.persistence.records import CAPACITY_MAX, Booking, Inventory, Job, Kind, Outcome, Reason
 
@@ -112,7 +112,7 @@ class Gate:
                     quantity=booking.quantity,
                     reason=Reason.CANCELLED,
                 )
-                work.record([Change(replace(inventory, sold=sold), [entry])], at)
+                work.record([encode(Change(replace(inventory, sold=sold), [entry]), at)])
         cancelled = self._bookings.get(booking.id)
         assert cancelled is not None
         return cancelled
@@ -137,7 +137,7 @@ class Gate:
                 queue_number=job.queue_number,
                 accepted_at=job.accepted_at,
             )
-            work.record([Change(inventory, [entry])], at)
+            work.record([encode(Change(inventory, [entry]), at)])
         return Outcome(job_id=job.job_id, kind=Kind.CANCELLED, reason=Reason.CANCELLED, booking_id=None, decided_at=at)
 
     def _set_capacity(self, event_id: int, capacity: int) -> CapacityChanged:
@@ -152,7 +152,7 @@ class Gate:
             if capacity != inventory.capacity:
                 at, _ = work.clock_and_booking_ids(0)
                 entry = Draft(Kind.CAPACITY_CHANGED, inventory.sold, capacity)
-                work.record([Change(replace(inventory, capacity=capacity), [entry])], at)
+                work.record([encode(Change(replace(inventory, capacity=capacity), [entry]), at)])
             return CapacityChanged(event_id, capacity, inventory.sold)
 
     def _retried(self, step: Callable[[], T]) -> T:

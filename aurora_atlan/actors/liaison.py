@@ -1,6 +1,6 @@
-"""The thread that keeps in touch with PostgreSQL and Redis.
+"""The threads that keep in touch with PostgreSQL and Redis.
 
-It probes both, opens and closes their breakers, and does the small chores that need them. It is apart from
+They probe them, open and close their breakers, and do the small chores that need them. They are apart from
 the thread that watches the actors, so that a dependency that hangs never holds up an activation.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Callable
 
 from aurora_atlan.actors.messages import Flush
 from aurora_atlan.actors.supervised import tell
@@ -50,7 +51,11 @@ class Liaison:
         self._impressions = impressions
         self._read_durability_at = 0.0
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="aurora-liaison", daemon=True)
+        # One each, so that a store that hangs does not hide what becomes of the other.
+        self._threads = [
+            threading.Thread(target=self._repeat, args=(probe,), name=f"aurora-liaison-{name}", daemon=True)
+            for name, probe in (("postgresql", self._look_at_postgres), ("redis", self._look_at_redis))
+        ]
         # The key that all processes over this database share; None until it was read.
         self.installation_key: bytes | None = None
         # None until Redis was read.
@@ -63,22 +68,23 @@ class Liaison:
 
     def start(self) -> None:
         """Start probing."""
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
 
     def stop(self, timeout_s: float) -> None:
         """Stop probing, write what is still to be written, and let go of the owner's lock."""
+        deadline = time.monotonic() + timeout_s
         self._stopping.set()
-        if self._thread.is_alive():
-            self._thread.join(timeout_s)
+        for thread in self._threads:
+            if thread.is_alive():
+                thread.join(max(0.1, deadline - time.monotonic()))
         self._flush_impressions()
         self._owner_lock.release()
 
-    def _run(self) -> None:
+    def _repeat(self, probe: Callable[[], None]) -> None:
         while not self._stopping.is_set():
             try:
-                self._look_at_postgres()
-                self._look_at_redis()
-                self._flush_impressions()
+                probe()
             except Exception:
                 log.exception("the probe of PostgreSQL and Redis stumbled")
             known = self.installation_key is not None
@@ -94,6 +100,7 @@ class Liaison:
             return
         if self._switchboard.postgres.close():
             self._wake_committers()
+        self._flush_impressions()
 
     def _prepare_database(self) -> None:
         url = self._settings.migrator_database_url or self._settings.database_url

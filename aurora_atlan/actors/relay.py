@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from aurora_atlan.persistence.database import Connection, Database
 from aurora_atlan.persistence.errors import StoreError
@@ -13,6 +13,7 @@ from aurora_atlan.persistence.outbox import Outbox, Told
 _BATCH_MAX = 1000
 _PAUSE_S = 0.5
 _PAUSE_AFTER_ERROR_S = 2.0
+_LAST_OUTCOME_S = 0.5
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +28,8 @@ class OutboxRelay:
         self._database = database
         self._on_outcome = on_outcome
         self._stopping = threading.Event()
+        # The time to stop is over: nobody is told anything more.
+        self._abandoned = False
         self._thread = threading.Thread(target=self._run, name="aurora-relay", daemon=True)
 
     def start(self) -> None:
@@ -38,6 +41,9 @@ class OutboxRelay:
         self._stopping.set()
         if self._thread.is_alive():
             self._thread.join(timeout_s)
+            self._abandoned = True
+            # Whoever is being told of one outcome may take it in.
+            self._thread.join(_LAST_OUTCOME_S)
 
     def _run(self) -> None:
         while True:
@@ -50,8 +56,6 @@ class OutboxRelay:
                 return
             except StoreError as error:
                 log.debug("the relay lost PostgreSQL: %s", error)
-            except Exception:
-                log.exception("a receiver of outcomes failed; it will be told again")
             if self._stopping.wait(_PAUSE_AFTER_ERROR_S):
                 return
 
@@ -62,13 +66,25 @@ class OutboxRelay:
             # Looked at before reading, so that what was decided before a stop is told.
             last = self._stopping.is_set()
             ours = ours or outbox.claim()
-            told = outbox.waiting(_BATCH_MAX) if ours else []
-            if self._on_outcome is not None:
-                for outcome in told:
-                    self._on_outcome(outcome)
+            waiting = outbox.waiting(_BATCH_MAX) if ours else []
+            told = self._tell(waiting)
             if told:
-                outbox.forget(told)
-            if len(told) < _BATCH_MAX:
-                if last:
-                    return
+                outbox.forget(waiting[:told])
+            if self._abandoned or (last and told < _BATCH_MAX):
+                return
+            if told < _BATCH_MAX:
                 self._stopping.wait(_PAUSE_S)
+
+    def _tell(self, waiting: Sequence[Told]) -> int:
+        if self._on_outcome is None:
+            return len(waiting)
+        for told, outcome in enumerate(waiting):
+            if self._abandoned:
+                return told
+            try:
+                self._on_outcome(outcome)
+            except BaseException:
+                # Whatever a receiver does, the relay lives on.
+                log.exception("a receiver of outcomes failed; it will be told again")
+                return told
+        return len(waiting)

@@ -16,6 +16,7 @@ from aurora_atlan.config import ConfigurationError, Settings
 from aurora_atlan.persistence.errors import StoreUnavailableError, translated
 
 _DRAIN_AT_MOST_EVERY_S = 1.0
+_GIVE_UP_RECONNECTING_AFTER_S = 0.1
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
@@ -43,6 +44,8 @@ class Database:
             max_size=settings.pool_max,
             timeout=settings.pool_timeout_s,
             max_waiting=settings.pool_waiting_max,
+            # The pool's own retries back off for minutes; ours come with the next one who asks.
+            reconnect_timeout=_GIVE_UP_RECONNECTING_AFTER_S,
             kwargs={"connect_timeout": max(1, round(settings.connect_timeout_s))},
             configure=self._configure,
             name="aurora-atlan",

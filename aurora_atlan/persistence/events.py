@@ -8,7 +8,7 @@ from typing import Any
 
 from aurora_atlan.persistence import queries
 from aurora_atlan.persistence.database import Database
-from aurora_atlan.persistence.inventory import Change, Draft, UnitOfWork
+from aurora_atlan.persistence.inventory import Change, Draft, UnitOfWork, encode
 from aurora_atlan.persistence.records import Kind
 
 _SQL = queries.load("events")
@@ -87,7 +87,7 @@ class EventStore:
             locked = work.lock(event_id)
             assert locked is not None
             opened = Draft(Kind.OPENED, sold_after=0, capacity_after=new.capacity)
-            work.record([Change(locked.inventory, [opened])], created_at)
+            work.record([encode(Change(locked.inventory, [opened]), created_at)])
             row = connection.execute(_SQL["event"], {"event_id": event_id}).fetchone()
             assert row is not None
             return event_of_row(row)

@@ -6,7 +6,7 @@ capacity edits, new events.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -74,6 +74,29 @@ class Change:
     bookings: Sequence[NewBooking] = field(default=())
 
 
+@dataclass(frozen=True, slots=True)
+class EncodedChange:
+    """A change as the database takes it: members of JSON arrays, without the brackets."""
+
+    inventory: bytes
+    entries: bytes
+    bookings: bytes
+
+
+def encode(change: Change, at: datetime) -> EncodedChange:
+    """Chain the change's entries, all of the time ``at``, and encode it.
+
+    Apart from recording, so that what cannot be encoded harms no other event of the transaction. Raises
+    TypeError for a value that JSON cannot hold.
+    """
+    chain = _chained(change, at)
+    return EncodedChange(
+        orjson.dumps(_inventory_row(change.inventory, chain)),
+        orjson.dumps(chain, default=bytes.hex)[1:-1],
+        orjson.dumps(change.bookings)[1:-1],
+    )
+
+
 class UnitOfWork:
     """The steps of one transaction; leaving the block that gave it commits, an exception rolls back.
 
@@ -126,19 +149,12 @@ class UnitOfWork:
         assert row is not None
         return row[0], row[1]
 
-    def record(self, changes: Sequence[Change], at: datetime) -> None:
+    def record(self, changes: Sequence[EncodedChange]) -> None:
         """Write the changes of locked events: bookings, chained ledger entries, outbox, inventory rows."""
-        entries: list[LedgerEntry] = []
-        rows: list[Mapping[str, Any]] = []
-        for change in changes:
-            chain = _chained(change, at)
-            entries += chain
-            rows.append(_inventory_row(change.inventory, chain))
-        bookings = [booking for change in changes for booking in change.bookings]
         parameters = {
-            "bookings": orjson.dumps(bookings).decode(),
-            "entries": orjson.dumps(entries, default=bytes.hex).decode(),
-            "inventories": orjson.dumps(rows).decode(),
+            "bookings": _joined(change.bookings for change in changes),
+            "entries": _joined(change.entries for change in changes),
+            "inventories": _joined(change.inventory for change in changes),
         }
         self._connection.execute(_SQL["record"], parameters)
 
@@ -158,6 +174,10 @@ class UnitOfWork:
         else:
             cursor = self._connection.execute(_SQL["pause_event"], {"paused": paused, "event_id": event_id})
         return cursor.rowcount == 1
+
+
+def _joined(members: Iterable[bytes]) -> str:
+    return (b"[" + b",".join(member for member in members if member) + b"]").decode()
 
 
 def _locked(row: tuple[Any, ...]) -> Locked:

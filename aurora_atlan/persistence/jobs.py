@@ -33,6 +33,8 @@ class Enqueued:
     pace_s: float
     # It was there before: the same Idempotency-Key, or a repeated attempt to accept it.
     known: bool
+    # It has its answer already.
+    decided: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,9 +242,9 @@ def _enqueueing(job: NewJob, reply: list[Any]) -> Enqueueing:
     word = reply[0]
     if word not in (b"accepted", b"known"):
         return _REFUSALS[word]
-    _, number, last_decided, accepted, pace = reply
+    _, number, last_decided, accepted, pace, decided = reply
     accepted_job = Job(job.job_id, job.event_id, job.user_id, job.quantity, number, _time(accepted), job.request_id)
-    return Enqueued(accepted_job, last_decided, pace / 1_000_000, known=word == b"known")
+    return Enqueued(accepted_job, last_decided, pace / 1_000_000, known=word == b"known", decided=decided == 1)
 
 
 def _job_of_entry(event_id: int, entry: list[Any]) -> Job:

@@ -9,6 +9,10 @@ from uuid import UUID
 
 # Tickets of one event; the table refuses more.
 CAPACITY_MAX = 10_000_000
+# Tickets of one booking.
+QUANTITY_MAX = 10
+# Ids are numbers that JavaScript holds exactly.
+ID_MAX = 2**53 - 1
 
 
 class Reason(StrEnum):

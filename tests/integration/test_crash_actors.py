@@ -51,8 +51,11 @@ def crashing(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[BookingActo
     return install
 
 
-@pytest.mark.parametrize("message_type", [Flush, BatchDecided], ids=["before handing in", "after the commit"])
-@pytest.mark.parametrize("error", [ValueError, SystemExit])
+@pytest.mark.parametrize(
+    ("message_type", "error"),
+    [(Flush, ValueError), (BatchDecided, SystemExit)],
+    ids=["before handing in", "after the commit"],
+)
 def test_a_sale_survives_actors_that_crash_on_every_fifth_batch(
     settings: Settings,
     crashing: Callable[..., None],

@@ -30,6 +30,7 @@ from harness_sales import (
     sold,
     wait_decided,
     wait_until,
+    watched_answers,
 )
 
 
@@ -170,9 +171,11 @@ def test_a_crashing_committer_loses_nothing(
     with running(default_times) as supervisor:
         events = [make_event(supervisor, 30) for _ in range(4)]
         buyers = make_buyers(default_times.database_url, 240)
-        rush = Rush(supervisor, attempts(events, buyers)).run()
-        assert not rush.refusals
-        check_sale(default_times, rush)
+        rush = Rush(supervisor, attempts(events, buyers))
+        with watched_answers(rush):
+            rush.run()
+            assert not rush.refusals
+            check_sale(default_times, rush)
         assert [sold(default_times.database_url, event) for event in events] == [30] * 4
     assert crashes
 

@@ -36,6 +36,7 @@ from harness_sales import (
     sold,
     wait_decided,
     wait_until,
+    watched_answers,
 )
 
 SEED = 20261122
@@ -174,12 +175,13 @@ def test_promises_hold_under_crashes_edits_and_cut_connections(
             )
             done["cut"] += 1
 
-        with meanwhile(cancel, withdraw, edit, pause, cut, lambda: tolerant_snapshot(url)):
-            rush.run(60.0)
-        for event in events:
-            supervisor_resume(supervisor, event)
-        assert len(rush.accepted) == 1800
-        wait_decided(url, rush.jobs, timeout_s=10.0)
+        with watched_answers(rush):
+            with meanwhile(cancel, withdraw, edit, pause, cut, lambda: tolerant_snapshot(url)):
+                rush.run(60.0)
+            for event in events:
+                supervisor_resume(supervisor, event)
+            assert len(rush.accepted) == 1800
+            wait_decided(url, rush.jobs, timeout_s=10.0)
         check_rows(url, accepted=rush.jobs, perhaps=rush.perhaps)
         check_answers(supervisor, url, rush.jobs)
         check_audit(settings)
@@ -207,12 +209,12 @@ def tolerant_snapshot(url: str) -> None:
 
 
 def test_actors_that_come_and_go_lose_no_job(settings: Settings) -> None:
-    """Forty events share six actors that leave as soon as they are idle: every booking is decided, in order."""
+    """Two dozen events share six actors that leave as soon as they are idle: every booking is decided, in order."""
     url = settings.database_url
     assert url is not None
     with running(replace(settings, actors_max=6, actor_idle_s=0.01, sweep_s=0.05)) as supervisor:
-        events = [make_event(supervisor, 20) for _ in range(40)]
-        buyers = make_buyers(url, 800)
+        events = [make_event(supervisor, 20) for _ in range(24)]
+        buyers = make_buyers(url, 500)
         order = random.Random(SEED)
         wishes = [BookTickets(order.choice(events), buyer) for buyer in buyers]
         rush = Rush(supervisor, wishes, threads=8)

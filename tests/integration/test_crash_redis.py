@@ -173,8 +173,8 @@ def test_an_emptied_redis_neither_oversells_nor_answers_twice(settings: Settings
             wait_until(lambda flush=flush: len(rush.accepted) >= 200 * flush, 10.0, "bookings are accepted")
             client.flushall()
         rush.join()
+        # One whose event was forgotten a second time within the same breath is told to try again.
         assert len(rush.accepted) == 900
-        assert not rush.refusals
         # Jobs that were only in Redis are gone, beyond any class of durability; their status says so.
         wait_until(lambda: not supervisor._fast_jobs.events_with_work(10), 5.0, "everything queued is decided")
         decided = [job_id for job_id in rush.jobs if supervisor.status(job_id) is not None]

@@ -11,13 +11,16 @@ from uuid import UUID
 import psycopg
 import pytest
 
+from aurora_atlan.actors.commit import Committing, Paused
 from aurora_atlan.actors.errors import UnavailableError, UnknownEventError
 from aurora_atlan.actors.gate import Gate
-from aurora_atlan.actors.messages import BookTickets, JobState
+from aurora_atlan.actors.messages import Batch, BookTickets, JobState
 from aurora_atlan.config import Settings
 from aurora_atlan.persistence.bookings import BookingStore
 from aurora_atlan.persistence.database import Database
+from aurora_atlan.persistence.inventory import UnitOfWork
 from aurora_atlan.persistence.jobs import JobStore
+from aurora_atlan.persistence.records import Job
 from aurora_atlan.supervisor import Supervisor
 from harness_sales import wait_decided, wait_until
 
@@ -136,30 +139,54 @@ def test_the_two_pauses_do_not_lift_each_other(
     wait_decided(database_url, jobs)
 
 
+@pytest.mark.parametrize("everything", [False, True])
 def test_a_pause_waits_for_the_decision_that_is_under_way(
-    bookings: BookingStore, jobs: JobStore, make_event: Callable[..., int], sql: Sql
+    bookings: BookingStore,
+    jobs: JobStore,
+    make_event: Callable[..., int],
+    buyers: list[int],
+    enqueue: Callable[..., Job],
+    batch_of: Callable[..., Batch],
+    sql: Sql,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    everything: bool,
 ) -> None:
     """It is answered only when no transaction that may still decide is left."""
     event_id = make_event()
-    gate = Gate(bookings, jobs)
-    answered = threading.Event()
+    batch = batch_of(enqueue(event_id, buyers[0]))
+    committing = Committing(bookings, owner=101, lease_s=60.0, job_age_max=None)
+    deciding, go_on, answered = threading.Event(), threading.Event(), threading.Event()
+    read_clock = UnitOfWork.clock_and_booking_ids
+
+    def slow_clock(work: UnitOfWork, count: int) -> Any:
+        deciding.set()
+        assert go_on.wait(10)
+        return read_clock(work, count)
 
     def pause() -> None:
-        gate.pause(event_id, paused=True)
+        Gate(bookings, jobs).pause(None if everything else event_id, paused=True)
         answered.set()
 
-    with bookings.unit_of_work() as work:
-        work.hold_off_pause()
-        work.lock(event_id)
-        thread = threading.Thread(target=pause)
-        thread.start()
-        waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
-        wait_until(lambda: sql.execute(waiting).fetchone() == (1,), 5, "the pause waits")
-        assert not answered.is_set()
-    thread.join(10)
+    monkeypatch.setattr(UnitOfWork, "clock_and_booking_ids", slow_clock)
+    decider = threading.Thread(target=committing.commit, args=([batch],), kwargs={"patient": True})
+    decider.start()
+    assert deciding.wait(5)
+    pauser = threading.Thread(target=pause)
+    pauser.start()
+    waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+    wait_until(lambda: answered.is_set() or sql.execute(waiting).fetchone() == (1,), 5, "the pause waits")
+    assert not answered.is_set()
+    assert _entries(sql, event_id) == 1
+
+    go_on.set()
+    pauser.join(10)
+    decider.join(10)
 
     assert answered.is_set()
-    assert sql.execute("SELECT paused FROM event_inventory").fetchone() == (True,)
+    assert _entries(sql, event_id) == 2
+    later = batch_of(enqueue(event_id, buyers[1]))
+    assert committing.commit([later], patient=True) == [Paused(later)]
 
 
 def test_a_pause_that_cannot_be_had_is_told(

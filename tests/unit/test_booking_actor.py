@@ -213,6 +213,19 @@ def test_a_number_given_twice_means_that_redis_went_back(stage: _Stage) -> None:
     assert held == [a_job(number).job_id for number in (1, 2, 3, 4)] + [again.job_id]
 
 
+def test_a_rescan_finds_what_another_process_accepted_after_redis_went_back(stage: _Stage) -> None:
+    """The sweep's message makes it read the log from its start, whatever numbers it has read before."""
+    stage.accept(5)
+    stage.decide()
+    stage.log.next_number = 1
+    stage.log.accept(job_id=a_job(1001).job_id)
+
+    stage.say(Rescan())
+
+    assert stage.handed_in == [[1, 2, 3, 4, 5], [1]]
+    assert stage.batches[-1].jobs[0].job_id == a_job(1001).job_id
+
+
 def test_numbers_go_on_above_all_that_this_process_has_seen(stage: _Stage) -> None:
     """Reading the log raises the next number over the highest one seen, also if Redis forgot it."""
     stage.accept(5)

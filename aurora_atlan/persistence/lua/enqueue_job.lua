@@ -8,18 +8,20 @@ KEYS[4] event's users      KEYS[5] shard's index of events with work
 ARGV[1] job id   ARGV[2] event id   ARGV[3] user id   ARGV[4] quantity   ARGV[5] request id or ''
 ARGV[6] most jobs the event may have waiting   ARGV[7] most jobs this user may have waiting for it
 
-Returns {'accepted' | 'known', queue number, last decided number, accepted at (us since 1970), pace (us per job)}
+Returns {'accepted' | 'known', queue number, last decided number, accepted at (us since 1970), pace (us per job),
+         1 if it has its answer}
      or {'conflict'}   the id is known for another quantity
      or {'unseeded'}   the queue's numbers are not known here: seed_queue.lua first
      or {'full'} or {'crowded'}   the event's or the user's limit is reached
 ]]
 local meta = redis.call('HMGET', KEYS[3], 'next', 'last_decided', 'pace')
-local known = redis.call('HMGET', KEYS[1], 'number', 'quantity', 'accepted')
+local known = redis.call('HMGET', KEYS[1], 'number', 'quantity', 'accepted', 'status')
 if known[1] then
   if known[2] ~= ARGV[4] then
     return {'conflict'}
   end
-  return {'known', tonumber(known[1]), tonumber(meta[2] or 0), tonumber(known[3]), tonumber(meta[3] or 0)}
+  return {'known', tonumber(known[1]), tonumber(meta[2] or 0), tonumber(known[3]), tonumber(meta[3] or 0),
+    known[4] and 1 or 0}
 end
 if not meta[1] then
   return {'unseeded'}
@@ -43,4 +45,4 @@ redis.call('XADD', KEYS[2], string.format('%.0f-0', number),
 redis.call('HSET', KEYS[1], 'event', ARGV[2], 'user', ARGV[3], 'quantity', ARGV[4],
   'number', string.format('%.0f', number), 'accepted', accepted_text)
 redis.call('ZADD', KEYS[5], 'NX', accepted_text, ARGV[2])
-return {'accepted', number, tonumber(meta[2] or 0), accepted, tonumber(meta[3] or 0)}
+return {'accepted', number, tonumber(meta[2] or 0), accepted, tonumber(meta[3] or 0), 0}
