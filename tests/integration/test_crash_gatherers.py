@@ -190,11 +190,14 @@ def test_a_crashing_patient_committer_loses_nothing(
     """Batches of rows that somebody else holds are decided although the patient committer crashes on them."""
     assert default_times.database_url is not None
     shots = [ValueError("as the test wants") for _ in range(2)]
+    asked = threading.Event()
 
     class Crashing(CommitterActor):
         def _commit(self, batches: Sequence[Batch]) -> None:
-            if self._patient and shots and moment == "before the transaction":
-                raise shots.pop()
+            if self._patient:
+                asked.set()
+                if shots and moment == "before the transaction":
+                    raise shots.pop()
             super()._commit(batches)
 
         def _finish(self) -> None:
@@ -210,7 +213,7 @@ def test_a_crashing_patient_committer_loses_nothing(
         locks = [locked_event(event)]
         buyers = make_buyers(default_times.database_url, 40)
         rush = Rush(supervisor, attempts([event, other], buyers)).run()
-        wait_until(lambda: len(shots) < 2 or moment == "after COMMIT", 5.0, "the patient committer has crashed")
+        assert asked.wait(5.0)
         locks.pop().rollback()
         check_sale(default_times, rush)
     assert len(shots) < 2

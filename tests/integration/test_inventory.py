@@ -17,7 +17,7 @@ from aurora_atlan.persistence.bookings import BookingStore
 from aurora_atlan.persistence.database import Database
 from aurora_atlan.persistence.errors import DataError, LockNotGrantedError, SchemaError
 from aurora_atlan.persistence.events import EventStore, NewEvent
-from aurora_atlan.persistence.inventory import Change, Draft, NewBooking, UnitOfWork
+from aurora_atlan.persistence.inventory import Change, Draft, NewBooking, UnitOfWork, encode
 from aurora_atlan.persistence.job_ids import random_job_id
 from aurora_atlan.persistence.ledger import LedgerEntry, entry_hash
 from aurora_atlan.persistence.records import Inventory, Kind, Outcome, Reason
@@ -42,7 +42,7 @@ def _confirm(work: UnitOfWork, event_id: int, user_id: int, quantity: int = 1, s
     booking = NewBooking(booking_id, random_job_id(event_id), event_id, user_id, quantity, slot, number, at)
     sold = row.sold + quantity
     after = replace(row, sold=sold, last_queue_number=number)
-    work.record([Change(after, [_entry_of(booking, sold, row.capacity)], [booking])], at)
+    work.record([encode(Change(after, [_entry_of(booking, sold, row.capacity)], [booking]), at)])
     return booking
 
 
@@ -224,7 +224,7 @@ def test_a_job_has_one_outcome_for_ever(bookings: BookingStore, make_event: Make
         with pytest.raises(DataError) as caught, bookings.unit_of_work() as work:  # noqa: PT012 - leaving the block is what raises
             row = _locked(work, again)
             entry = Draft(Kind.REJECTED, row.sold, row.capacity, job_id=booking.job_id, reason=Reason.SOLD_OUT)
-            work.record([Change(row, [entry])], booking.created_at)
+            work.record([encode(Change(row, [entry]), booking.created_at)])
         assert caught.value.constraint == "booking_ledger_one_outcome"
 
 
@@ -251,7 +251,7 @@ def test_more_than_the_capacity_cannot_be_written(
     with pytest.raises(DataError) as caught, bookings.unit_of_work() as work:  # noqa: PT012 - leaving the block is what raises
         row = _locked(work, event_id)
         at, _ = work.clock_and_booking_ids(0)
-        work.record([Change(replace(row, sold=2), [])], at)
+        work.record([encode(Change(replace(row, sold=2), []), at)])
 
     assert caught.value.constraint == "event_inventory_never_oversold"
 
@@ -262,7 +262,7 @@ def test_fewer_than_none_cannot_be_sold(bookings: BookingStore, make_event: Make
 
     with pytest.raises(DataError), bookings.unit_of_work() as work:  # noqa: PT012 - leaving the block is what raises
         row = _locked(work, event_id)
-        work.record([Change(replace(row, sold=-1), [])], datetime.now(UTC))
+        work.record([encode(Change(replace(row, sold=-1), []), datetime.now(UTC))])
 
 
 def test_nobody_changes_the_ledger_not_even_its_owner(make_event: MakeEvent, sql: Sql) -> None:
@@ -378,7 +378,7 @@ def test_changes_of_many_events_are_written_together(
             booking = NewBooking(booking_id, random_job_id(event_id), event_id, user_id, 2, 1, 1, at)
             changed = replace(row, sold=2, last_queue_number=1)
             changes.append(Change(changed, [_entry_of(booking, 2, row.capacity)], [booking]))
-        work.record(changes, at)
+        work.record([encode(change, at) for change in changes])
 
     assert [len(_ledger(sql, event_id)) for event_id in events] == [2, 2, 2]
     check_audit(settings)

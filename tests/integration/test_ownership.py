@@ -18,6 +18,7 @@ from aurora_atlan.persistence.database import Database
 from aurora_atlan.persistence.errors import StoreError
 from aurora_atlan.persistence.ownership import OwnerLock, new_owner
 from aurora_atlan.persistence.records import Job, Kind
+from harness_sales import wait_until
 
 Sql = psycopg.Connection[Any]
 
@@ -30,6 +31,14 @@ class _Process:
         self.lock = OwnerLock(database, self.owner)
         self.bookings = BookingStore(database, self.owner)
         self.committing = Committing(self.bookings, self.owner, lease_s, None)
+
+    def die(self, sql: Sql) -> None:
+        """Let go of the lock, and wait until PostgreSQL has noticed."""
+        self.lock.release()
+        held = (
+            "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid::bigint << 32 | objid::bigint = %s"
+        )
+        wait_until(lambda: sql.execute(held, (self.owner,)).fetchone() == (0,), 5, "the lock is free")
 
     def commit(self, batch: Batch, *, patient: bool = True) -> Verdict:
         [verdict] = self.committing.commit([batch], patient=patient)
@@ -99,7 +108,8 @@ def test_the_lock_is_seen_by_others_while_its_process_lives(database: Database, 
     lock.release()
     lock.release()
 
-    assert sql.execute("SELECT pg_try_advisory_lock(%s)", (lock._owner,)).fetchone() == (True,)
+    free = "SELECT pg_try_advisory_lock(%s)"
+    wait_until(lambda: sql.execute(free, (lock._owner,)).fetchone() == (True,), 5, "the lock is free")
 
 
 def test_a_lost_connection_is_noticed_and_the_lock_taken_again(database: Database, sql: Sql) -> None:
@@ -172,7 +182,7 @@ def test_a_dead_processs_event_is_taken_at_once(
     owner, other = make_process(), make_process()
     owner.commit(next_batch())
 
-    owner.lock.release()
+    owner.die(sql)
     batch = next_batch()
     verdict = other.commit(batch, patient=patient)
 
@@ -213,7 +223,7 @@ def test_a_stale_batch_is_fenced_and_writes_nothing(
     frozen, successor = make_process(), make_process()
     frozen.commit(next_batch())
     stale = next_batch(epoch=1)
-    frozen.lock.release()
+    frozen.die(sql)
     successor.commit(next_batch())
 
     verdict = frozen.commit(stale)
@@ -229,7 +239,7 @@ def test_the_epoch_alone_fences(
     """An owner whose lease lapsed while nobody took over goes on, also without its lock."""
     process = make_process()
     process.commit(next_batch())
-    process.lock.release()
+    process.die(sql)
     sql.execute("UPDATE event_inventory SET lease_until = clock_timestamp() - interval '1 hour'")
 
     batch = next_batch(epoch=1)
@@ -250,7 +260,7 @@ def test_both_processes_of_an_event_answer_each_job_once(
     first, second = make_process(), make_process()
     batch = next_batch()
     told = first.commit(batch)
-    first.lock.release()
+    first.die(sql)
 
     again = second.commit(replace(batch, batch_id=99))
 
@@ -321,7 +331,7 @@ def test_an_old_owner_cannot_release_what_it_no_longer_owns(
     old, new = make_process(), make_process()
     batch = next_batch()
     old.commit(batch)
-    old.lock.release()
+    old.die(sql)
     new.commit(next_batch())
 
     old.bookings.release_leases([(batch.event_id, 1), (batch.event_id, 2)])
