@@ -38,6 +38,7 @@ def an_inventory(**changes: Any) -> Inventory:
         event_id=EVENT_ID,
         capacity=10,
         sold=0,
+        sold_at_lock=0,
         cap_per_user=1,
         opens_at=None,
         closes_at=None,

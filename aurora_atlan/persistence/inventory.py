@@ -202,6 +202,7 @@ def _locked(row: tuple[Any, ...]) -> Locked:
         event_id=event_id,
         capacity=capacity,
         sold=sold,
+        sold_at_lock=sold,
         cap_per_user=cap_per_user,
         opens_at=opens_at,
         closes_at=closes_at,
@@ -258,7 +259,7 @@ def _inventory_row(inventory: Inventory, chain: Sequence[LedgerEntry]) -> Mappin
     return {
         "event_id": inventory.event_id,
         "capacity": inventory.capacity,
-        "sold": inventory.sold,
+        "tickets": inventory.sold - inventory.sold_at_lock,
         "gone": inventory.gone,
         "last_queue_number": inventory.last_queue_number,
         "last_entry": inventory.last_entry + len(chain),

@@ -72,6 +72,9 @@ class Inventory:
     event_id: int
     capacity: int
     sold: int
+    # As it was read; what is written is the difference, so that the database's CHECK judges the true sum even if
+    # the lock had failed.
+    sold_at_lock: int
     cap_per_user: int
     opens_at: datetime | None
     closes_at: datetime | None

@@ -49,20 +49,22 @@ def run(client: redis.Redis, calls: Sequence[Call]) -> list[Any]:
         replies = _pipeline(client, calls)
         forgotten = [index for index, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
         if forgotten:
-            # Nothing of these was done, so doing them now keeps their order.
-            for script in {calls[index].script for index in forgotten}:
-                client.script_load(script.text)
-            again = _pipeline(client, [calls[index] for index in forgotten])
+            # Nothing of these was done, so doing them now keeps their order. By their texts, which also makes Redis
+            # remember them.
+            again = _pipeline(client, [calls[index] for index in forgotten], by_text=True)
             for index, reply in zip(forgotten, again, strict=True):
                 replies[index] = reply
     _raise_first_error(replies)
     return replies
 
 
-def _pipeline(client: redis.Redis, calls: Sequence[Call]) -> list[Any]:
+def _pipeline(client: redis.Redis, calls: Sequence[Call], *, by_text: bool = False) -> list[Any]:
     with client.pipeline(transaction=False) as pipeline:
         for call in calls:
-            pipeline.evalsha(call.script.sha, len(call.keys), *call.keys, *call.arguments)
+            if by_text:
+                pipeline.eval(call.script.text, len(call.keys), *call.keys, *call.arguments)
+            else:
+                pipeline.evalsha(call.script.sha, len(call.keys), *call.keys, *call.arguments)
         return pipeline.execute(raise_on_error=False)
 
 

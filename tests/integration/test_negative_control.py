@@ -25,12 +25,12 @@ from harness_crowd import CONNECTIONS, a_wish, at_a_barrier, crowd
 from harness_sales import make_buyers
 
 _EVENTS = 6
-_GUARDS = """
-    ALTER TABLE event_inventory DROP CONSTRAINT event_inventory_never_oversold;
+_UNIQUE_KEYS = """
     ALTER TABLE booking_ledger DROP CONSTRAINT booking_ledger_pkey;
     DROP INDEX booking_ledger_one_outcome;
     ALTER TABLE outbox DROP CONSTRAINT outbox_pkey;
 """
+_GUARDS = _UNIQUE_KEYS + "ALTER TABLE event_inventory DROP CONSTRAINT event_inventory_never_oversold;"
 
 Sql = psycopg.Connection[Any]
 
@@ -101,6 +101,17 @@ def test_without_the_lock_the_schema_refuses_and_nothing_is_oversold(
     assert set(violations) <= {"booking_ledger_pkey", "event_inventory_never_oversold", "outbox_pkey"}
     assert _seats(sql) == [1] * _EVENTS
     assert sql.execute("SELECT max(sold) FROM event_inventory").fetchone() == (1,)
+
+
+@pytest.mark.usefixtures("unlocked")
+def test_the_check_alone_keeps_a_seat_from_being_sold_twice(last_seats: Callable[[], Counter[str]], sql: Sql) -> None:
+    """Without the lock and without the ledger's keys, the constraint on the sum still refuses."""
+    sql.execute(_UNIQUE_KEYS.encode())
+
+    told = last_seats()
+
+    assert told["event_inventory_never_oversold"] > 0
+    assert _seats(sql) == [1] * _EVENTS
 
 
 @pytest.mark.usefixtures("unlocked")
