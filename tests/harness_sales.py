@@ -241,11 +241,11 @@ def watched_answers(rush: Rush) -> Iterator[None]:
 
 
 def _status(supervisor: Supervisor, job_id: UUID) -> JobStatus | None:
-    try:
-        return supervisor.status(job_id)
-    except UnavailableError:
-        # The first to meet a connection that was cut while idle; the pool is renewed by now.
-        return supervisor.status(job_id)
+    # Each connection that was cut while idle costs whoever meets it one refusal.
+    for _ in range(supervisor.settings.pool_max):
+        with suppress(UnavailableError):
+            return supervisor.status(job_id)
+    return supervisor.status(job_id)
 
 
 # Each selects what must not exist. Written apart from the product's own audit, on purpose.
