@@ -22,7 +22,7 @@ run: $(VENV)/.run ## Serve on http://127.0.0.1:3000 with a PostgreSQL and a Redi
 	@exec $(BIN)/aurora-atlan serve $(ARGS)
 
 test: $(VENV)/.dev ## Run all tests, against servers of their own; ARGS for pytest.
-	@exec $(BIN)/python -m pytest $(ARGS)
+	@exec $(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 check: $(VENV)/.dev ## Check format, style, types and imports, and run the unit tests.
 	$(BIN)/ruff format --check .
