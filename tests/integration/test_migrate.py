@@ -54,7 +54,8 @@ def test_no_connection_stays_open(databases: Databases):
             with psycopg.connect(url) as connection:
                 row = connection.execute(
                     "SELECT count(*) FROM pg_stat_activity"
-                    " WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
+                    " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                    " AND backend_type = 'client backend'"
                 ).fetchone()
             assert row is not None
             return int(row[0])
