@@ -96,6 +96,10 @@ class CommitterActor(Gatherer[HandIn]):
         else:
             super().handle(message)
 
+    def on_stop(self) -> None:
+        """Release what came just ahead of the stop, whose flush would have come behind it."""
+        self._release_leases()
+
     def died(self, error: BaseException | None) -> None:
         """Report the crash."""
         self._on_death(error)

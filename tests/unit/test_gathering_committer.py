@@ -31,6 +31,7 @@ from aurora_atlan.persistence.errors import (
 from aurora_atlan.persistence.jobs import Finish
 from aurora_atlan.persistence.records import Reason
 from booking_fakes import FakeSwitchboard, Recorder, a_job, an_outcome, numbers, pump
+from harness_sales import wait_until
 
 _Transaction = Callable[[Sequence[Batch]], list[Verdict]]
 
@@ -327,6 +328,17 @@ def test_leases_are_released_in_the_next_round(stage: _Stage) -> None:
 
     assert stage.bookings.released == [(7, 3), (8, 4)]
     assert stage.committing.transactions == []
+
+
+def test_a_lease_given_up_as_the_last_deed_before_the_stop_is_released(stage: _Stage) -> None:
+    """The stop came into the inbox before the flush that would have released it."""
+    stage.actor.actor_ref.tell(ReleaseLease(7, 3))
+    stage.actor.actor_ref.stop(block=False)
+
+    stage.actor._start_actor_loop()
+    wait_until(lambda: stage.bookings.released, 5.0, "the lease is released")
+
+    assert stage.bookings.released == [(7, 3)]
 
 
 # The patient one.
