@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
-from aurora_atlan.commands.rush.errors import RushError, ServiceGoneError
+from aurora_atlan.commands.rush.errors import RushError, ServiceGoneError, alone
 from aurora_atlan.commands.rush.history import Buyer, SoldEvent
 from aurora_atlan.commands.rush.service import Service
 
@@ -53,8 +53,8 @@ async def register_buyers(service: Service, count: int, progress: Callable[[int]
         async with asyncio.TaskGroup() as group:
             for _ in range(_REGISTRATIONS_AT_ONCE):
                 group.create_task(work())
-    except* RushError as errors:
-        raise errors.exceptions[0] from None
+    except BaseExceptionGroup as errors:
+        raise alone(errors) from None
     return buyers
 
 

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from uuid import uuid4
 
-from aurora_atlan.commands.rush.errors import RushError
+from aurora_atlan.commands.rush.errors import alone
 from aurora_atlan.commands.rush.history import Attempt, Buyer
 from aurora_atlan.commands.rush.replies import answer_of, decision_time_s, position_of, receipt_of
 from aurora_atlan.commands.rush.service import Reply, Service
@@ -103,9 +103,9 @@ class Sale:
             async with asyncio.TaskGroup() as group:
                 for number in range(self._workers):
                     group.create_task(work(number))
-        except* RushError as errors:
+        except BaseExceptionGroup as errors:
             # They all wait for the same service, and fail for the same reason.
-            raise errors.exceptions[0] from None
+            raise alone(errors) from None
 
     async def _step(self, *, polls_first: bool) -> None:
         due = bool(self._polls) and self._polls[0].due_s <= time.monotonic()
