@@ -23,6 +23,7 @@ from aurora_atlan.actors.cells import Cells
 from aurora_atlan.actors.commit import Committing
 from aurora_atlan.actors.committer import CommitterActor
 from aurora_atlan.actors.errors import UnavailableError
+from aurora_atlan.actors.faults import Faults
 from aurora_atlan.actors.gate import CapacityChanged, Gate
 from aurora_atlan.actors.health import ComponentHealth, HealthReport
 from aurora_atlan.actors.journal import JournalActor
@@ -81,7 +82,8 @@ class Supervisor:
         self._fast_jobs = _job_store(settings, accepting_client(settings))
         self._jobs = _job_store(settings, patient_client(settings))
         self._scheduler = Scheduler(time.monotonic)
-        self._switchboard = Switchboard(self._scheduler)
+        faults = Faults(settings.fault_points)
+        self._switchboard = Switchboard(self._scheduler, faults)
         policy = RestartPolicy(
             crashes_max=settings.restarts_max,
             window_s=settings.restart_window_s,
@@ -92,13 +94,13 @@ class Supervisor:
         )
         self._cells = Cells(policy, self._scheduler.wake.set)
         job_age_max = None if settings.job_max_age_s is None else timedelta(seconds=settings.job_max_age_s)
-        self._committing = Committing(self.bookings, self._owner, settings.lease_s, job_age_max)
+        self._committing = Committing(self.bookings, self._owner, settings.lease_s, job_age_max, faults)
         self._acceptance = Acceptance(
             self._switchboard, self._cells, self._fast_jobs, self.bookings, settings.accept_timeout_s
         )
         self._desk = StatusDesk(self._switchboard, self._fast_jobs, self.bookings)
         self._gate = Gate(self.bookings, self._jobs)
-        self._relay = OutboxRelay(self.database, on_outcome)
+        self._relay = OutboxRelay(self.database, on_outcome, faults)
         self._liaison = Liaison(
             settings,
             self._switchboard,

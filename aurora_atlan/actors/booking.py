@@ -91,6 +91,14 @@ class BookingActor(SupervisedActor):
         # Jobs told to this incarnation, for passivation.
         self._handled = 0
 
+    def prepare(self) -> None:
+        """Come into being; there is nothing to inherit."""
+        self._switchboard.faults.reach("on_start")
+
+    def on_stop(self) -> None:
+        """Go; what is undecided is in the stream."""
+        self._switchboard.faults.reach("on_stop")
+
     def handle(self, message: Any) -> None:
         """Handle one message; a job's way leads through the first three cases."""
         match message:
@@ -212,6 +220,7 @@ class BookingActor(SupervisedActor):
             count=room,
             highest_number=self._cell.highest_number,
         )
+        self._switchboard.faults.reach("after_read")
         # Only a reading from the start can meet jobs that are in memory already.
         held = self._held_ids() if self._cursor == 0 else frozenset()
         self._pending.extend(job for job in read.jobs if job.job_id not in held)
@@ -254,6 +263,7 @@ class BookingActor(SupervisedActor):
     def _passivate(self) -> None:
         idle = not (self._in_flight or self._pending or self._again or self._flush_told)
         if self._cell.passivate(self._generation, self._handled, idle=idle):
+            self._switchboard.faults.reach("in_passivation")
             self._release_lease()
             self.stop()
 

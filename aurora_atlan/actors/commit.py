@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from aurora_atlan.actors.decide import Facts, decide
+from aurora_atlan.actors.faults import NO_FAULTS, Faults
 from aurora_atlan.actors.messages import Batch
 from aurora_atlan.persistence.bookings import BookingStore
 from aurora_atlan.persistence.inventory import EncodedChange, Locked, UnitOfWork, encode
@@ -85,8 +86,16 @@ class _Claim:
 class Committing:
     """Decides batches, at most one of each event, under the rows' locks."""
 
-    def __init__(self, bookings: BookingStore, owner: int, lease_s: float, job_age_max: timedelta | None) -> None:
+    def __init__(
+        self,
+        bookings: BookingStore,
+        owner: int,
+        lease_s: float,
+        job_age_max: timedelta | None,
+        faults: Faults = NO_FAULTS,
+    ) -> None:
         self._bookings = bookings
+        self._faults = faults
         self._owner = owner
         self._lease = timedelta(seconds=lease_s)
         self._job_age_max = job_age_max
@@ -104,6 +113,7 @@ class Committing:
                 rows = {batch.event_id: row for batch in batches if (row := work.lock(batch.event_id))}
             else:
                 rows = work.lock_free([batch.event_id for batch in batches])
+            self._faults.reach("after_lock")
             verdicts: list[Verdict] = []
             claims: list[_Claim] = []
             for batch in batches:
@@ -114,6 +124,7 @@ class Committing:
                     verdicts.append(claim)
             if claims:
                 verdicts += self._decide(work, claims)
+            self._faults.reach("before_commit")
         return verdicts
 
     def _claim(self, batch: Batch, row: Locked | None, *, patient: bool) -> _Claim | Verdict:

@@ -139,6 +139,7 @@ class CommitterActor(Gatherer[HandIn]):
             else:
                 self._failed_alone(batches[0], error)
         else:
+            self._switchboard.faults.reach("after_commit")
             self._failures = 0
             self._switchboard.postgres.close()
             self._switchboard.postgres_writes.close()
@@ -191,6 +192,7 @@ class CommitterActor(Gatherer[HandIn]):
         except StoreError as error:
             self._switchboard.redis_failed(error)
             return
+        self._switchboard.faults.reach("after_finish")
         finished, self._unfinished = self._unfinished, []
         for decided in finished:
             answer = BatchDecided(decided.batch.batch_id, decided.epoch, decided.last_queue_number)

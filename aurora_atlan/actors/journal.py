@@ -42,7 +42,9 @@ class JournalActor(Gatherer[AcceptJob]):
             _refuse(gathered, Refused("the booking queue is out of reach", attempted=False))
             return
         try:
+            self._switchboard.faults.reach("before_enqueue")
             answers = self._enqueue(gathered)
+            self._switchboard.faults.reach("after_enqueue")
         except StoreError as error:
             # A timeout is never repeated: it may have been done, and everybody behind would wait as long.
             self._switchboard.redis_failed(error)

@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 
+from aurora_atlan.actors.faults import NO_FAULTS, Faults
 from aurora_atlan.persistence.database import Connection, Database
 from aurora_atlan.persistence.errors import StoreError
 from aurora_atlan.persistence.outbox import Outbox, Told
@@ -24,8 +25,11 @@ class OutboxRelay:
     Without a hook the outcomes are deleted once read. A hook that raises is told the same outcome again.
     """
 
-    def __init__(self, database: Database, on_outcome: Callable[[Told], None] | None) -> None:
+    def __init__(
+        self, database: Database, on_outcome: Callable[[Told], None] | None, faults: Faults = NO_FAULTS
+    ) -> None:
         self._database = database
+        self._faults = faults
         self._on_outcome = on_outcome
         self._stopping = threading.Event()
         # The time to stop is over: nobody is told anything more.
@@ -56,6 +60,8 @@ class OutboxRelay:
                 return
             except StoreError as error:
                 log.debug("the relay lost PostgreSQL: %s", error)
+            except BaseException:  # nobody would start this thread again
+                log.exception("the relay stumbled; it goes on")
             if self._stopping.wait(_PAUSE_AFTER_ERROR_S):
                 return
 
@@ -69,6 +75,7 @@ class OutboxRelay:
             waiting = outbox.waiting(_BATCH_MAX) if ours else []
             told = self._tell(waiting)
             if told:
+                self._faults.reach("after_delivery")
                 outbox.forget(waiting[:told])
             if self._abandoned or (last and told < _BATCH_MAX):
                 return

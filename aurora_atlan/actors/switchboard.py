@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from aurora_atlan.actors.breaker import Breaker
+from aurora_atlan.actors.faults import NO_FAULTS, Faults
 from aurora_atlan.actors.scheduler import Scheduler
 from aurora_atlan.actors.supervised import Ref
 from aurora_atlan.persistence.errors import SchemaError, StoreError, StoreRefusesError
@@ -11,8 +12,9 @@ from aurora_atlan.persistence.errors import SchemaError, StoreError, StoreRefuse
 class Switchboard:
     """The current incarnations of the process's single actors; the supervisor alone replaces them."""
 
-    def __init__(self, scheduler: Scheduler) -> None:
+    def __init__(self, scheduler: Scheduler, faults: Faults = NO_FAULTS) -> None:
         self.scheduler = scheduler
+        self.faults = faults
         # Out of reach, or answering but taking no writes: a probe that only asks for a sign of life would
         # close one breaker for both again and again.
         self.redis = Breaker("Redis")

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from aurora_atlan.config.faults import FAULT_POINTS, FaultRule, parse_fault_rules
+
 # A year is as good as for ever, and safe in every timer.
 _SECONDS_MAX = 31_536_000.0
 
@@ -146,6 +148,26 @@ def cores() -> Kind:
         read,
         "auto, off, or core numbers such as 0 or 0,2",
         lambda value: value if isinstance(value, str) else ",".join(map(str, value)),
+    )
+
+
+def fault_rules() -> Kind:
+    """Accept faults to be injected; see :mod:`aurora_atlan.config.faults`."""
+
+    def read(value: object) -> tuple[FaultRule, ...]:
+        if value == _OFF:
+            return ()
+        if isinstance(value, tuple) and all(isinstance(rule, FaultRule) for rule in value):
+            return value
+        if not isinstance(value, str):
+            raise ValueError
+        return parse_fault_rules(value)
+
+    return Kind(
+        read,
+        f"off, or POINT=ACTION and perhaps @CHANCE, separated by commas; a POINT is {', '.join(FAULT_POINTS[:-1])} or "
+        f"{FAULT_POINTS[-1]}, an ACTION is raise, exit, kill or sleep:SECONDS",
+        lambda value: ",".join(map(str, value)) or _OFF,
     )
 
 

@@ -12,6 +12,7 @@ from typing import Literal, Self
 from aurora_atlan.config import kinds
 from aurora_atlan.config.environment import read_environment
 from aurora_atlan.config.errors import ConfigurationError
+from aurora_atlan.config.faults import FaultRule
 from aurora_atlan.config.option import option, option_of, variable_of
 
 _POSTGRES = kinds.url("postgresql", "postgres", example="postgresql://user:password@host:5432/database")
@@ -20,6 +21,7 @@ _HOST = kinds.matching(r"[A-Za-z0-9.:_\[\]-]{1,253}", "a host name or an IP addr
 _PORT = kinds.whole(0, 65_535)
 _ROLE = kinds.matching(r"[a-z_][a-z0-9_]{0,62}", "the name of a PostgreSQL role, in lower case")
 _NO_RATE_LIMITS = kinds.matching("off", "off, as this version has no rate limits")
+_DURABILITY = kinds.one_of("always", "everysec", "none")
 _LEVEL = kinds.one_of("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 
@@ -67,6 +69,8 @@ class Settings:
     connect_timeout_s: float = option(3.0, kinds.seconds())
     lock_timeout_s: float = option(1.0, kinds.seconds())
     statement_timeout_s: float = option(4.0, kinds.seconds())
+    # The client's own limit for one answer: a server that is stopped keeps none of its own.
+    watchdog_s: float = option(6.0, kinds.seconds())
     idle_transaction_timeout_s: float = option(8.0, kinds.seconds())
 
     # Redis: the accepting client fails fast, the actors' one is patient.
@@ -93,6 +97,12 @@ class Settings:
     backoff_max_s: float = option(5.0, kinds.seconds())
     quarantine_s: float = option(30.0, kinds.seconds())
     sweep_s: float = option(1.0, kinds.seconds())
+    stuck_s: float = option(15.0, kinds.seconds())
+
+    # Safety.
+    required_durability: Literal["always", "everysec", "none"] = option("none", _DURABILITY)
+    degraded_booking: bool = option(False, kinds.flag())
+    fault_points: tuple[FaultRule, ...] = option((), kinds.fault_rules())
 
     def __post_init__(self) -> None:
         for declared in fields(self):
@@ -106,6 +116,7 @@ class Settings:
                 raise ConfigurationError(f"{variable_of(declared)} accepts {kind.accepts}") from error
         self._in_order("pool_min", "pool_max")
         self._in_order("lock_timeout_s", "statement_timeout_s", "idle_transaction_timeout_s", strictly=True)
+        self._in_order("statement_timeout_s", "watchdog_s", strictly=True)
         self._in_order("backoff_min_s", "backoff_max_s")
         if self.port != 0 and self.port == self.ops_port and self.host == self.ops_host:
             raise ConfigurationError(f"AURORA_OPS_PORT must differ from PORT, which is {self.port}, or be off")
