@@ -22,12 +22,14 @@ from aurora_atlan.actors.cell import CellState, EventCell, RestartPolicy
 from aurora_atlan.actors.cells import Cells
 from aurora_atlan.actors.commit import Committing
 from aurora_atlan.actors.committer import CommitterActor
+from aurora_atlan.actors.direct import DirectBooking
 from aurora_atlan.actors.errors import UnavailableError
 from aurora_atlan.actors.faults import Faults
 from aurora_atlan.actors.gate import CapacityChanged, Gate
 from aurora_atlan.actors.health import ComponentHealth, HealthReport
 from aurora_atlan.actors.journal import JournalActor
 from aurora_atlan.actors.liaison import Liaison
+from aurora_atlan.actors.losses import LossWatch
 from aurora_atlan.actors.messages import (
     BookTickets,
     CommitterReplaced,
@@ -40,11 +42,12 @@ from aurora_atlan.actors.messages import (
 from aurora_atlan.actors.relay import OutboxRelay
 from aurora_atlan.actors.scheduler import Scheduler
 from aurora_atlan.actors.status import StatusDesk
-from aurora_atlan.actors.supervised import Ref, lives, stop, tell
+from aurora_atlan.actors.supervised import Ref, abandon, is_stuck, lives, stop, tell
 from aurora_atlan.actors.switchboard import Switchboard
 from aurora_atlan.config import Settings
 from aurora_atlan.persistence.bookings import BookingStore
 from aurora_atlan.persistence.database import Database
+from aurora_atlan.persistence.durability import Durability
 from aurora_atlan.persistence.errors import StoreError
 from aurora_atlan.persistence.events import EventStore
 from aurora_atlan.persistence.impressions import ImpressionCounter
@@ -96,16 +99,25 @@ class Supervisor:
         job_age_max = None if settings.job_max_age_s is None else timedelta(seconds=settings.job_max_age_s)
         self._committing = Committing(self.bookings, self._owner, settings.lease_s, job_age_max, faults)
         self._acceptance = Acceptance(
-            self._switchboard, self._cells, self._fast_jobs, self.bookings, settings.accept_timeout_s
+            self._switchboard,
+            self._cells,
+            self._fast_jobs,
+            self.bookings,
+            timeout_s=settings.accept_timeout_s,
+            required=Durability(settings.required_durability),
+            direct=DirectBooking(self.bookings) if settings.degraded_booking else None,
         )
-        self._desk = StatusDesk(self._switchboard, self._fast_jobs, self.bookings)
+        self._desk = StatusDesk(self._switchboard, self._fast_jobs, self.bookings, settings.accept_timeout_s)
         self._gate = Gate(self.bookings, self._jobs)
         self._relay = OutboxRelay(self.database, on_outcome, faults)
+        self._losses = LossWatch(self._cells, self._fast_jobs)
         self._liaison = Liaison(
             settings,
             self._switchboard,
+            self.database,
             self._fast_jobs,
             self.bookings,
+            self._losses,
             OwnerLock(self.database, self._owner),
             self.impressions,
         )
@@ -123,6 +135,8 @@ class Supervisor:
 
         Everything that was accepted and is undecided is found and decided without further ado.
         """
+        if self.settings.fault_points:
+            log.warning("faults are injected on purpose: %s", ", ".join(map(str, self.settings.fault_points)))
         self.database.open()
         self._start_gatherers()
         self._accepting = True
@@ -222,20 +236,29 @@ class Supervisor:
         alive = self._cells.alive()
         quarantined = [cell.event_id for cell in self._cells.every() if cell.state is CellState.QUARANTINED]
         gatherers = all(ref is not None and ref.is_alive() for ref in (board.journal, board.committer, board.patient))
-        state = self._liaison.redis_state
+        state, postgres = self._liaison.redis_state, self._liaison.postgres_state
         components = {
             "redis": ComponentHealth(
                 not (board.redis.is_open or board.redis_writes.is_open) and state is not None,
                 _connection(board.redis, board.redis_writes, reached=state is not None),
                 {
-                    "durability": self._liaison.durability,
+                    "durability": state.durability.value if state is not None else None,
                     "maxmemoryPolicy": state.maxmemory_policy if state is not None else None,
+                    "role": state.role if state is not None else None,
                     "version": state.version if state is not None else None,
+                    "rollbacks": self._losses.rollbacks,
+                    "lostAtMost": self._losses.lost_at_most,
                 },
             ),
             "postgresql": ComponentHealth(
                 not (board.postgres.is_open or board.postgres_writes.is_open) and known,
                 _connection(board.postgres, board.postgres_writes, reached=known),
+                {
+                    "durability": postgres.durability.value if postgres is not None else None,
+                    "fsync": postgres.fsync if postgres is not None else None,
+                    "synchronousCommit": postgres.synchronous_commit if postgres is not None else None,
+                    "version": postgres.version if postgres is not None else None,
+                },
             ),
             "actors": ComponentHealth(
                 gatherers and not quarantined,
@@ -249,8 +272,10 @@ class Supervisor:
             ),
         }
         # With PostgreSQL away bookings are still accepted, and wait: taking the service out of rotation
-        # would only refuse them.
-        ready = self._accepting and gatherers and components["redis"].ok and known
+        # would only refuse them. With Redis away they are decided at once, if the operator wants that.
+        direct = self.settings.degraded_booking and components["postgresql"].ok
+        safe = self._liaison.durability.suffices(Durability(self.settings.required_durability))
+        ready = self._accepting and gatherers and (components["redis"].ok or direct) and known and safe
         return HealthReport(ready, components)
 
     # The watching thread.
@@ -261,6 +286,7 @@ class Supervisor:
             wait_s = None
             try:
                 wait_s = self._scheduler.tell_due()
+                self._liaison.notice_silence()
                 self._restart_gatherers()
                 self._activate()
                 now = time.monotonic()
@@ -300,6 +326,9 @@ class Supervisor:
         ref, generation = cell.ref, cell.generation
         if ref is not None and not lives(ref):
             self._actor_died(cell, generation, None)
+        elif ref is not None and is_stuck(ref, self.settings.stuck_s):
+            abandon(ref)
+            self._actor_died(cell, generation, TimeoutError("stuck; what it still does is ignored"))
         elif not cell.busy and now - cell.last_progress > self.settings.actor_idle_s:
             tell(cell.ask_to_passivate(), Passivate())
 
@@ -359,20 +388,27 @@ class Supervisor:
         if not self._accepting or self._gatherer_restarts >= _GATHERER_RESTARTS_MAX:
             return
         board = self._switchboard
-        if not lives(board.journal):
+        if self._is_lost(board.journal):
             board.journal = self._start_journal()
             self._count_gatherer_restart()
         replaced = False
-        if not lives(board.committer):
+        if self._is_lost(board.committer):
             board.committer = self._start_committer(patient=False)
             replaced = True
-        if not lives(board.patient):
+        if self._is_lost(board.patient):
             board.patient = self._start_committer(patient=True)
             replaced = True
         if replaced:
             self._count_gatherer_restart()
             for cell in self._cells.alive():
                 tell(cell.ref, CommitterReplaced())
+
+    def _is_lost(self, gatherer: Ref | None) -> bool:
+        if gatherer is not None and is_stuck(gatherer, self.settings.stuck_s):
+            log.error("a gathering actor hangs and is replaced; what it still does is ignored")
+            abandon(gatherer)
+            return True
+        return not lives(gatherer)
 
     def _count_gatherer_restart(self) -> None:
         self._gatherer_restarts += 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
@@ -94,6 +95,7 @@ class FakeScheduler:
 
     def __init__(self) -> None:
         self.later: list[tuple[float, Any, Any]] = []
+        self.wake = threading.Event()
 
     def after(self, delay_s: float, ref: Any, message: Any) -> None:
         """Keep the message."""

@@ -10,8 +10,10 @@ from uuid import UUID
 
 from aurora_atlan.actors.cell import CellState
 from aurora_atlan.actors.cells import Cells
+from aurora_atlan.actors.direct import DirectBooking
 from aurora_atlan.actors.errors import (
     BookingError,
+    DurabilityUnmetError,
     EventQuarantinedError,
     IdempotencyConflictError,
     QueueFullError,
@@ -19,10 +21,11 @@ from aurora_atlan.actors.errors import (
     UnavailableError,
     UnknownEventError,
 )
-from aurora_atlan.actors.messages import AcceptJob, BookTickets, Receipt, Refused, Reply
+from aurora_atlan.actors.messages import AcceptJob, BookTickets, JobStatus, Receipt, Refused, Reply
 from aurora_atlan.actors.supervised import lives, tell
 from aurora_atlan.actors.switchboard import Switchboard
 from aurora_atlan.persistence.bookings import BookingStore
+from aurora_atlan.persistence.durability import Durability
 from aurora_atlan.persistence.errors import StoreError
 from aurora_atlan.persistence.job_ids import keyed_job_id, random_job_id
 from aurora_atlan.persistence.jobs import (
@@ -40,6 +43,8 @@ from aurora_atlan.persistence.records import ID_MAX, QUANTITY_MAX, NewJob
 _LOOK_UP_S = 0.1
 
 _OUT_OF_REACH = "the booking queue is out of reach; try again"
+_UNSAFE_RETRY_S = 30.0
+_NOT_LOOKED_UP = "the event cannot be looked up now; try again"
 
 
 class Acceptance:
@@ -51,21 +56,28 @@ class Acceptance:
         cells: Cells,
         jobs: JobStore,
         bookings: BookingStore,
+        *,
         timeout_s: float,
+        required: Durability,
+        direct: DirectBooking | None,
     ) -> None:
         self._switchboard = switchboard
         self._cells = cells
         self._jobs = jobs
         self._bookings = bookings
         self._timeout_s = timeout_s
+        self._required = required
+        # Decides while Redis is away; None: bookings are refused then.
+        self._direct = direct
         self._lock = threading.Lock()
         self._seeding: dict[int, Future[None]] = {}
 
-    def accept(self, attempt: BookTickets, installation_key: bytes | None, durability: str) -> Receipt:
+    def accept(self, attempt: BookTickets, installation_key: bytes | None, durability: Durability) -> Receipt:
         """Queue the attempt; see ``Supervisor.submit`` for what it raises."""
         deadline = time.monotonic() + self._timeout_s
         _refuse_impossible(attempt)
         self._refuse_quarantined(attempt.event_id)
+        self._refuse_unsafe(durability)
         job = NewJob(
             self._job_id(attempt, installation_key),
             attempt.event_id,
@@ -73,10 +85,13 @@ class Acceptance:
             attempt.quantity,
             attempt.request_id,
         )
-        answer = self._ask_journal(job, deadline)
-        if isinstance(answer, Unseeded):
-            self._seed_once(attempt.event_id, deadline)
-            answer = self._ask_journal(job, deadline)
+        try:
+            answer = self._enqueue(job, deadline)
+        except UnavailableError:
+            # Under the same id: had Redis accepted it all the same, there is one outcome.
+            if self._direct is None or not (self._switchboard.redis.is_open or self._switchboard.redis_writes.is_open):
+                raise
+            return _decided_receipt(self._direct.book(job), durability)
         match answer:
             case Enqueued():
                 return _receipt(answer, durability)
@@ -88,6 +103,21 @@ class Acceptance:
                 raise IdempotencyConflictError("this Idempotency-Key was used for a different request")
             case Unseeded():
                 raise UnavailableError(_OUT_OF_REACH)
+
+    def _enqueue(self, job: NewJob, deadline: float) -> Enqueueing:
+        answer = self._ask_journal(job, deadline)
+        if isinstance(answer, Unseeded):
+            self._seed_once(job.event_id, deadline)
+            answer = self._ask_journal(job, deadline)
+        return answer
+
+    def _refuse_unsafe(self, durability: Durability) -> None:
+        if not durability.suffices(self._required):
+            raise DurabilityUnmetError(
+                f"bookings are held back: they would be kept with durability {durability.value}, and "
+                f"{self._required.value} is required",
+                _UNSAFE_RETRY_S,
+            )
 
     def _refuse_quarantined(self, event_id: int) -> None:
         cell = self._cells.get(event_id)
@@ -132,7 +162,7 @@ class Acceptance:
                 seeding = self._seeding[event_id] = Future()
         if ours:
             try:
-                self._seed(event_id)
+                self._seed(event_id, deadline)
                 seeding.set_result(None)
             except BookingError as error:
                 seeding.set_exception(error)
@@ -142,14 +172,16 @@ class Acceptance:
         try:
             seeding.result(max(0.0, deadline - time.monotonic()))
         except TimeoutError:
-            raise UnavailableError("the event cannot be looked up now; try again") from None
+            raise UnavailableError(_NOT_LOOKED_UP) from None
 
-    def _seed(self, event_id: int) -> None:
+    def _seed(self, event_id: int, deadline: float) -> None:
         # In the caller's thread, not the journal's: a database that does not answer holds up nobody else.
+        if self._switchboard.postgres.is_open:
+            raise UnavailableError(_NOT_LOOKED_UP)
         try:
-            last_number = self._bookings.last_queue_number(event_id)
+            last_number = self._bookings.last_queue_number(event_id, max(0.01, deadline - time.monotonic()))
         except StoreError as error:
-            raise UnavailableError("the event cannot be looked up now; try again") from error
+            raise UnavailableError(_NOT_LOOKED_UP) from error
         if last_number is None:
             raise UnknownEventError("there is no such event")
         cell = self._cells.get(event_id)
@@ -169,7 +201,7 @@ def _refuse_impossible(attempt: BookTickets) -> None:
         raise UnknownEventError("there is no such event")
 
 
-def _receipt(enqueued: Enqueued, durability: str) -> Receipt:
+def _receipt(enqueued: Enqueued, durability: Durability) -> Receipt:
     job = enqueued.job
     position = 0 if enqueued.decided else max(1, job.queue_number - enqueued.last_decided)
     return Receipt(
@@ -180,5 +212,20 @@ def _receipt(enqueued: Enqueued, durability: str) -> Receipt:
         estimated_wait_s=position * enqueued.pace_s,
         accepted_at=job.accepted_at,
         replayed=enqueued.known,
-        durability=durability,
+        durability=durability.value,
+    )
+
+
+def _decided_receipt(answer: JobStatus, durability: Durability) -> Receipt:
+    assert answer.finished_at is not None
+    return Receipt(
+        job_id=answer.job_id,
+        event_id=answer.event_id,
+        queue_number=answer.queue_number,
+        queue_position=0,
+        estimated_wait_s=0.0,
+        accepted_at=answer.accepted_at or answer.finished_at,
+        replayed=False,
+        durability=durability.value,
+        answer=answer,
     )

@@ -187,7 +187,7 @@ class BookingActor(SupervisedActor):
         match answer:
             case BatchDecided(_, epoch, last_queue_number):
                 self._epoch = epoch
-                self._cell.seen(last_queue_number)
+                self._cell.settled(last_queue_number)
                 self._cell.committed(self._generation, time.monotonic())
                 if not self._again:
                     self._solo_failures.clear()
@@ -266,6 +266,8 @@ class BookingActor(SupervisedActor):
             self._switchboard.faults.reach("in_passivation")
             self._release_lease()
             self.stop()
+            # Another event may wait for the place.
+            self._switchboard.scheduler.wake.set()
 
     def _stop_if_drained(self) -> None:
         if self._draining and self._in_flight is None:

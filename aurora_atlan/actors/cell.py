@@ -64,6 +64,8 @@ class EventCell:
         self.ref: Ref | None = None
         # The highest queue number this process has seen for the event; outlives actors and Redis.
         self.highest_number = 0
+        # Up to here every number is decided, or was reported as lost.
+        self._settled_number = 0
         # Written by the actor, read by the sweep: it has jobs in memory or in flight.
         self.busy = False
         self.last_progress = 0.0
@@ -89,6 +91,26 @@ class EventCell:
         """Note a queue number met while reading the log."""
         with self._lock:
             self.highest_number = max(self.highest_number, queue_number)
+
+    def settled(self, queue_number: int) -> None:
+        """Note that everything up to this number is decided."""
+        with self._lock:
+            self.highest_number = max(self.highest_number, queue_number)
+            self._settled_number = max(self._settled_number, queue_number)
+
+    @property
+    def unsettled(self) -> bool:
+        """True while this process knows of numbers that may be undecided."""
+        return self.highest_number > self._settled_number
+
+    def went_back(self, next_number: int) -> int:
+        """Compare with the number that Redis would give next; return how many jobs it has lost, at most."""
+        with self._lock:
+            if next_number > self.highest_number:
+                return 0
+            lost = self.highest_number - max(self._settled_number, next_number - 1, 0)
+            self._settled_number = self.highest_number
+            return lost
 
     @property
     def alive(self) -> bool:

@@ -110,6 +110,8 @@ class CommitterActor(Gatherer[HandIn]):
         batches, self._held = [*self._held, *(message.batch for message in gathered)], []
         if self._patient:
             for batch in batches:
+                # Each may wait for its row.
+                self.get_on()
                 self._commit([batch])
         elif batches:
             # At most one of each event in a transaction; the same batch handed in twice counts once.

@@ -46,7 +46,7 @@ def decide(inventory: Inventory, jobs: Sequence[Job], facts: Facts) -> Ruling:
     """Decide the jobs in their order.
 
     A job that has an answer keeps it. A job whose number is not above the last one was queued after the
-    queue lost its memory; an entry says so before it.
+    queue lost its memory; an entry says so before it. A job that was never queued has no place in the order.
     """
     sold = inventory.sold
     last_number = inventory.last_queue_number
@@ -61,9 +61,10 @@ def decide(inventory: Inventory, jobs: Sequence[Job], facts: Facts) -> Ruling:
         if known is not None:
             outcomes.append(known)
             continue
-        if job.queue_number <= last_number:
-            entries.append(Draft(Kind.QUEUE_RESTARTED, sold, inventory.capacity, queue_number=job.queue_number))
-        last_number = job.queue_number
+        if job.queue_number:
+            if job.queue_number <= last_number:
+                entries.append(Draft(Kind.QUEUE_RESTARTED, sold, inventory.capacity, queue_number=job.queue_number))
+            last_number = job.queue_number
 
         held = slots.setdefault(job.user_id, set())
         kind, reason = _verdict(inventory, job, facts, sold, len(held))
@@ -81,7 +82,7 @@ def decide(inventory: Inventory, jobs: Sequence[Job], facts: Facts) -> Ruling:
                     user_id=job.user_id,
                     quantity=job.quantity,
                     slot=slot,
-                    queue_number=job.queue_number,
+                    queue_number=job.queue_number or None,
                     created_at=facts.now,
                 )
             )
@@ -95,7 +96,7 @@ def decide(inventory: Inventory, jobs: Sequence[Job], facts: Facts) -> Ruling:
                 user_id=job.user_id,
                 quantity=job.quantity,
                 reason=reason,
-                queue_number=job.queue_number,
+                queue_number=job.queue_number or None,
                 accepted_at=job.accepted_at,
             )
         )

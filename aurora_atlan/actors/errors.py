@@ -57,5 +57,9 @@ class UnavailableError(BookingError):
         self.job_id = job_id
 
 
+class DurabilityUnmetError(UnavailableError):
+    """The stores keep accepted bookings less safely than the operator requires; nothing was accepted."""
+
+
 class EventQuarantinedError(UnavailableError):
     """Bookings of this event are held back after repeated crashes; its queue is kept."""

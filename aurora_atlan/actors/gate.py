@@ -51,29 +51,31 @@ class Gate:
 
         With ``user_id`` only this user's booking is found. Raises UnknownBookingError, UnavailableError.
         """
-        found = self._retried(lambda: self._bookings.get(booking_id, user_id))
+        found = retried(lambda: self._bookings.get(booking_id, user_id))
         if found is None:
             raise UnknownBookingError("there is no such booking")
-        return self._retried(lambda: self._cancel(found))
+        return retried(lambda: self._cancel(found))
 
     def withdraw(self, job_id: UUID, user_id: int | None) -> None:
-        """Take a job that waits out of the queue: its answer is ``cancelled``.
+        """Take a job that waits out of the queue: its answer is ``cancelled``; repeating it changes nothing.
 
         With ``user_id`` only this user's job is found. Raises UnknownJobError, AlreadyDecidedError,
         UnavailableError.
         """
-        queued = self._retried(lambda: self._jobs.status(job_id))
+        queued = retried(lambda: self._jobs.status(job_id))
         if queued is None:
-            recorded = self._retried(lambda: self._bookings.recorded(job_id))
+            recorded = retried(lambda: self._bookings.recorded(job_id))
             if recorded is None or user_id not in (None, recorded.user_id):
                 raise UnknownJobError("there is no such job")
+            if recorded.outcome.kind is Kind.CANCELLED:
+                return
             raise AlreadyDecidedError(f"the job is decided: {recorded.outcome.reason or 'completed'}")
         if user_id not in (None, queued.job.user_id):
             raise UnknownJobError("there is no such job")
-        outcome = self._retried(lambda: self._withdraw(queued.job))
+        outcome = retried(lambda: self._withdraw(queued.job))
         # It moves neither end of the queue: those ahead of it are still ahead of those behind it.
         finish = Finish(queued.job.event_id, [FinishedJob(queued.job, outcome, 0)], 0, 0.0)
-        self._retried(lambda: self._jobs.finish([finish]))
+        retried(lambda: self._jobs.finish([finish]))
 
     def set_capacity(self, event_id: int, capacity: int) -> CapacityChanged:
         """Set how many tickets the event has, 0 to 10,000,000 (ValueError).
@@ -82,7 +84,7 @@ class Gate:
         """
         if not 0 <= capacity <= CAPACITY_MAX:
             raise ValueError(f"a capacity lies between 0 and {CAPACITY_MAX}, not {capacity}")
-        return self._retried(lambda: self._set_capacity(event_id, capacity))
+        return retried(lambda: self._set_capacity(event_id, capacity))
 
     def pause(self, event_id: int | None, *, paused: bool) -> None:
         """Pause or resume one event, or all: nothing is decided between a pause's return and the resume.
@@ -94,12 +96,12 @@ class Gate:
             with self._bookings.unit_of_work() as work:
                 return work.pause(event_id, paused=paused)
 
-        if not self._retried(write):
+        if not retried(write):
             raise UnknownEventError("there is no such event")
 
     def _cancel(self, booking: Booking) -> Booking:
         with self._bookings.unit_of_work() as work:
-            inventory = _locked(work, booking.event_id)
+            inventory = locked(work, booking.event_id)
             at, _ = work.clock_and_booking_ids(0)
             if work.cancel_booking(booking.id, at):
                 sold = inventory.sold - booking.quantity
@@ -119,7 +121,7 @@ class Gate:
 
     def _withdraw(self, job: Job) -> Outcome:
         with self._bookings.unit_of_work() as work:
-            inventory = _locked(work, job.event_id)
+            inventory = locked(work, job.event_id)
             known = work.outcomes([job.job_id]).get(job.job_id)
             if known is not None and known.kind is not Kind.CANCELLED:
                 raise AlreadyDecidedError(f"the job is decided: {known.reason or 'completed'}")
@@ -142,7 +144,7 @@ class Gate:
 
     def _set_capacity(self, event_id: int, capacity: int) -> CapacityChanged:
         with self._bookings.unit_of_work() as work:
-            inventory = _locked(work, event_id)
+            inventory = locked(work, event_id)
             if inventory.gone:
                 raise UnknownEventError("there is no such event")
             if capacity < inventory.sold:
@@ -155,19 +157,22 @@ class Gate:
                 work.record([encode(Change(replace(inventory, capacity=capacity), [entry]), at)])
             return CapacityChanged(event_id, capacity, inventory.sold)
 
-    def _retried(self, step: Callable[[], T]) -> T:
-        for _ in range(_TRIES - 1):
-            try:
-                return step()
-            except TransientError:
-                continue
+
+def retried(step: Callable[[], T]) -> T:
+    """Do the step, up to three times while it fails for reasons that pass; raises UnavailableError."""
+    for _ in range(_TRIES - 1):
         try:
             return step()
-        except TransientError as error:
-            raise UnavailableError("the sale is busy or a store is out of reach; try again") from error
+        except TransientError:
+            continue
+    try:
+        return step()
+    except TransientError as error:
+        raise UnavailableError("the sale is busy or a store is out of reach; try again") from error
 
 
-def _locked(work: UnitOfWork, event_id: int) -> Inventory:
+def locked(work: UnitOfWork, event_id: int) -> Inventory:
+    """Lock an event's row; raises UnknownEventError."""
     row = work.lock(event_id)
     if row is None:
         raise UnknownEventError("there is no such event")

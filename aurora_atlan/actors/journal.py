@@ -43,7 +43,7 @@ class JournalActor(Gatherer[AcceptJob]):
             return
         try:
             self._switchboard.faults.reach("before_enqueue")
-            answers = self._enqueue(gathered)
+            answers, repeated = self._enqueue(gathered)
             self._switchboard.faults.reach("after_enqueue")
         except StoreError as error:
             # A timeout is never repeated: it may have been done, and everybody behind would wait as long.
@@ -55,7 +55,8 @@ class JournalActor(Gatherer[AcceptJob]):
             raise
         self._switchboard.redis_writes.close()
         for message, answer in zip(gathered, answers, strict=True):
-            if isinstance(answer, Enqueued) and not answer.known:
+            # Known from the first of two tries, or from an earlier request; hearing of it twice harms no actor.
+            if isinstance(answer, Enqueued) and (not answer.known or (repeated and not answer.decided)):
                 self._announce(answer.job)
             message.reply.set(answer)
 
@@ -64,15 +65,15 @@ class JournalActor(Gatherer[AcceptJob]):
         _refuse(self.waiting, Refused("the journal crashed", attempted=False))
         self._on_death(error)
 
-    def _enqueue(self, gathered: Sequence[AcceptJob]) -> list[Enqueueing]:
+    def _enqueue(self, gathered: Sequence[AcceptJob]) -> tuple[list[Enqueueing], bool]:
         jobs = [message.job for message in gathered]
         try:
-            return self._jobs.enqueue(jobs)
+            return self._jobs.enqueue(jobs), False
         except (StoreTimeoutError, StoreRefusesError):
             raise
         except StoreUnavailableError:
             # A connection that broke while idle. The job ids make repeating harmless.
-            return self._jobs.enqueue(jobs)
+            return self._jobs.enqueue(jobs), True
 
 
 def _refuse(messages: Sequence[AcceptJob], refused: Refused) -> None:

@@ -11,12 +11,14 @@ import threading
 import time
 from collections.abc import Callable
 
+from aurora_atlan.actors.losses import LossWatch
 from aurora_atlan.actors.messages import Flush
 from aurora_atlan.actors.supervised import tell
 from aurora_atlan.actors.switchboard import Switchboard
 from aurora_atlan.config import Settings
 from aurora_atlan.persistence.bookings import BookingStore
-from aurora_atlan.persistence.durability import Durability, RedisState
+from aurora_atlan.persistence.database import Database
+from aurora_atlan.persistence.durability import Durability, PostgresState, RedisState, weakest
 from aurora_atlan.persistence.errors import StoreError
 from aurora_atlan.persistence.impressions import ImpressionCounter
 from aurora_atlan.persistence.jobs import JobStore
@@ -27,6 +29,8 @@ _PROBE_EVERY_S = 0.5
 # Until the database has been reached for the first time.
 _PROBE_AT_START_EVERY_S = 0.05
 _READ_DURABILITY_EVERY_S = 60.0
+# With the pause between two probes and the watching thread's own, health tells of it within two seconds.
+_SILENCE_S = 1.2
 
 log = logging.getLogger(__name__)
 
@@ -38,18 +42,26 @@ class Liaison:
         self,
         settings: Settings,
         switchboard: Switchboard,
+        database: Database,
         jobs: JobStore,
         bookings: BookingStore,
+        losses: LossWatch,
         owner_lock: OwnerLock,
         impressions: ImpressionCounter,
     ) -> None:
         self._settings = settings
         self._switchboard = switchboard
+        self._database = database
         self._jobs = jobs
         self._bookings = bookings
+        self._losses = losses
         self._owner_lock = owner_lock
         self._impressions = impressions
-        self._read_durability_at = 0.0
+        self._required = Durability(settings.required_durability)
+        self._read_redis_at = 0.0
+        self._read_postgres_at = 0.0
+        # Since when a probe of PostgreSQL waits for its answer.
+        self._postgres_asked_at: float | None = None
         self._stopping = threading.Event()
         # One each, so that a store that hangs does not hide what becomes of the other.
         self._threads = [
@@ -58,13 +70,11 @@ class Liaison:
         ]
         # The key that all processes over this database share; None until it was read.
         self.installation_key: bytes | None = None
-        # None until Redis was read.
+        # None until they were read.
         self.redis_state: RedisState | None = None
-
-    @property
-    def durability(self) -> str:
-        """What a crash of Redis leaves of accepted jobs, as far as is known."""
-        return (self.redis_state.durability if self.redis_state is not None else Durability.UNKNOWN).value
+        self.postgres_state: PostgresState | None = None
+        # What a crash of the stores leaves of accepted jobs, as far as is known.
+        self.durability = Durability.UNKNOWN
 
     def start(self) -> None:
         """Start probing."""
@@ -81,6 +91,12 @@ class Liaison:
         self._flush_impressions()
         self._owner_lock.release()
 
+    def notice_silence(self) -> None:
+        """Open PostgreSQL's breaker while a probe has waited too long; the probe itself cannot say so."""
+        asked_at = self._postgres_asked_at
+        if asked_at is not None and time.monotonic() - asked_at > _SILENCE_S:
+            self._switchboard.postgres.open(f"it has not answered for {_SILENCE_S:g} s")
+
     def _repeat(self, probe: Callable[[], None]) -> None:
         while not self._stopping.is_set():
             try:
@@ -92,40 +108,67 @@ class Liaison:
 
     def _look_at_postgres(self) -> None:
         try:
-            if self.installation_key is None:
-                self._prepare_database()
+            key = self.installation_key or self._prepare_database()
+            self._postgres_asked_at = time.monotonic()
             self._owner_lock.keep()
+            if time.monotonic() >= self._read_postgres_at:
+                self.postgres_state = self._database.state()
+                self._read_postgres_at = time.monotonic() + _READ_DURABILITY_EVERY_S
+                self._judge_durability()
+            # The last that is learned at the start: whoever finds it here finds the rest.
+            self.installation_key = key
         except StoreError as error:
             self._switchboard.postgres_failed(error)
+            self._read_postgres_at = 0.0
             return
+        finally:
+            self._postgres_asked_at = None
         if self._switchboard.postgres.close():
             self._wake_committers()
         self._flush_impressions()
 
-    def _prepare_database(self) -> None:
+    def _prepare_database(self) -> bytes:
         url = self._settings.migrator_database_url or self._settings.database_url
         if self._settings.migrate_on_start and url is not None:
             migrate(url)
-        self.installation_key = self._bookings.installation_key()
+        return self._bookings.installation_key()
 
     def _look_at_redis(self) -> None:
         try:
-            if self.redis_state is None or time.monotonic() >= self._read_durability_at:
+            if self.redis_state is None or time.monotonic() >= self._read_redis_at:
                 self.redis_state = self._jobs.redis_state()
-                self._read_durability_at = time.monotonic() + _READ_DURABILITY_EVERY_S
+                self._read_redis_at = time.monotonic() + _READ_DURABILITY_EVERY_S
+                self._judge_durability()
             elif self._switchboard.redis_writes.is_open:
                 self._jobs.probe_writing()
             else:
                 self._jobs.ping()
+            if self._switchboard.redis.is_open:
+                # It may be another one, or an older one, or configured otherwise.
+                self._losses.compare()
         except StoreError as error:
             self._switchboard.redis_failed(error)
             return
         writes = self._switchboard.redis_writes.close()
         if self._switchboard.redis.close() or writes:
-            # It may be another one, or configured otherwise.
-            self._read_durability_at = 0.0
+            self._read_redis_at = 0.0
             self._wake_committers()
             self._switchboard.scheduler.wake.set()
+
+    def _judge_durability(self) -> None:
+        if self.redis_state is None or self.postgres_state is None:
+            return
+        before, self.durability = self.durability, weakest(self.redis_state.durability, self.postgres_state.durability)
+        if self.durability is not before:
+            enough = self.durability.suffices(self._required)
+            log.log(
+                logging.INFO if enough else logging.ERROR,
+                "accepted bookings are kept with durability %s (Redis %s, PostgreSQL %s)%s",
+                self.durability.value,
+                self.redis_state.durability.value,
+                self.postgres_state.durability.value,
+                "" if enough else f"; {self._required.value} is required, so none are accepted",
+            )
 
     def _wake_committers(self) -> None:
         tell(self._switchboard.committer, Flush())

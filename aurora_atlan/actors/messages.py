@@ -26,24 +26,6 @@ class BookTickets:
     request_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Receipt:
-    """The attempt is in the queue and will get one answer."""
-
-    job_id: UUID
-    event_id: int
-    # Its place in the event's order of acceptance.
-    queue_number: int
-    # How many decisions until this one, at most; 1 is next.
-    queue_position: int
-    estimated_wait_s: float
-    accepted_at: datetime
-    # It was accepted before, under the same Idempotency-Key.
-    replayed: bool
-    # What a crash of Redis leaves of accepted jobs: "always", "everysec", "none" or "unknown".
-    durability: str
-
-
 class JobState(StrEnum):
     """Where a job stands."""
 
@@ -71,6 +53,26 @@ class JobStatus:
     finished_at: datetime | None
     booking: Booking | None
     estimated_wait_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """The attempt is in the queue and will get one answer."""
+
+    job_id: UUID
+    event_id: int
+    # Its place in the event's order of acceptance; None: it was decided without queueing.
+    queue_number: int | None
+    # How many decisions until this one, at most; 1 is next.
+    queue_position: int
+    estimated_wait_s: float
+    accepted_at: datetime
+    # It was accepted before, under the same Idempotency-Key.
+    replayed: bool
+    # What a crash of the stores leaves of accepted jobs: "always", "everysec", "none" or "unknown".
+    durability: str
+    # Its answer, if it was decided at once because the queue was away.
+    answer: JobStatus | None = None
 
 
 class Reply:

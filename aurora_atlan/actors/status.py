@@ -13,14 +13,17 @@ from aurora_atlan.persistence.job_ids import is_keyed
 from aurora_atlan.persistence.jobs import JobStore, QueuedStatus
 from aurora_atlan.persistence.records import Kind
 
+_LEDGER_AWAY = "the ledger is out of reach; try again"
+
 
 class StatusDesk:
     """Answers where jobs stand. What it tells of a decided job is what the ledger says."""
 
-    def __init__(self, switchboard: Switchboard, jobs: JobStore, bookings: BookingStore) -> None:
+    def __init__(self, switchboard: Switchboard, jobs: JobStore, bookings: BookingStore, timeout_s: float) -> None:
         self._switchboard = switchboard
         self._jobs = jobs
         self._bookings = bookings
+        self._timeout_s = timeout_s
 
     def status(self, job_id: UUID) -> JobStatus | None:
         """Return where the job stands; None when both stores were asked and know nothing of it.
@@ -34,12 +37,14 @@ class StatusDesk:
             return _refused(queued)
         # Decided, and the answer includes the booking as it is now; or forgotten by Redis; or a key that
         # Redis has queued again and the ledger may have answered before.
+        if self._switchboard.postgres.is_open:
+            raise UnavailableError(_LEDGER_AWAY)
         try:
-            recorded = self._bookings.recorded(job_id)
+            recorded = self._bookings.recorded(job_id, self._timeout_s)
         except StoreError as error:
-            raise UnavailableError("the ledger is out of reach; try again") from error
+            raise UnavailableError(_LEDGER_AWAY) from error
         if recorded is not None:
-            return _recorded(job_id, recorded, queued)
+            return recorded_status(job_id, recorded, queued.attempts if queued is not None else 1)
         if redis_error is not None:
             raise UnavailableError("the booking queue is out of reach; try again") from redis_error
         return None if queued is None else _waiting(queued)
@@ -93,7 +98,8 @@ def _refused(queued: QueuedStatus) -> JobStatus:
     )
 
 
-def _recorded(job_id: UUID, recorded: RecordedJob, queued: QueuedStatus | None) -> JobStatus:
+def recorded_status(job_id: UUID, recorded: RecordedJob, attempts: int = 1) -> JobStatus:
+    """Return the status of a decided job as the ledger has it."""
     confirmed = recorded.outcome.kind is Kind.CONFIRMED
     return JobStatus(
         job_id=job_id,
@@ -104,7 +110,7 @@ def _recorded(job_id: UUID, recorded: RecordedJob, queued: QueuedStatus | None) 
         user_id=recorded.user_id,
         quantity=recorded.quantity,
         queue_number=recorded.queue_number,
-        attempts=queued.attempts if queued is not None else 1,
+        attempts=attempts,
         accepted_at=recorded.accepted_at,
         finished_at=recorded.outcome.decided_at,
         booking=recorded.booking,

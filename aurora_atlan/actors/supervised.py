@@ -10,6 +10,8 @@ from __future__ import annotations
 import logging
 import queue
 import threading
+import time
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
@@ -33,6 +35,9 @@ class SupervisedActor(pykka.ThreadingActor):
 
     # The thread that runs the loop, once it runs.
     thread: threading.Thread | None = None
+
+    # When the message in hand was begun, or came a step further; None between two messages.
+    working_since: float | None = None
 
     @classmethod
     def start_hidden(cls, *args: Any, **kwargs: Any) -> pykka.ActorRef[Self]:
@@ -58,12 +63,19 @@ class SupervisedActor(pykka.ThreadingActor):
 
     def on_receive(self, message: Any) -> None:
         """Handle one message; whatever escapes becomes an Exception, which stops this actor alone."""
+        self.get_on()
         try:
             self.handle(message)
         except Exception:
             raise
         except BaseException as error:
             raise ActorCrashedError(f"{type(error).__name__} in a handler of {self}") from error
+        finally:
+            self.working_since = None
+
+    def get_on(self) -> None:
+        """Note that the message in hand came a step further."""
+        self.working_since = time.monotonic()
 
     def on_failure(
         self,
@@ -110,8 +122,25 @@ def lives(ref: Ref | None) -> bool:
     """
     if ref is None or not ref.is_alive():
         return False
-    actor = ref._actor_weakref()  # noqa: SLF001 - pykka has no public way from a reference to its thread
+    actor = _actor(ref)
     return actor is not None and (actor.thread is None or actor.thread.is_alive())
+
+
+def is_stuck(ref: Ref | None, limit_s: float) -> bool:
+    """Tell whether the actor has worked on one message for longer than the limit without getting on."""
+    actor = None if ref is None else _actor(ref)
+    working_since = None if actor is None else actor.working_since
+    return working_since is not None and time.monotonic() - working_since > limit_s
+
+
+def abandon(ref: Ref) -> None:
+    """Have an actor that hangs stop when it ever comes to itself."""
+    with suppress(pykka.ActorDeadError):
+        ref.stop(block=False)
+
+
+def _actor(ref: Ref) -> Any:
+    return ref._actor_weakref()  # noqa: SLF001 - pykka has no public way from a reference to its actor
 
 
 def stop(ref: Ref | None, timeout_s: float) -> None:

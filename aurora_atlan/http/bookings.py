@@ -52,6 +52,10 @@ class Book:
             BookTickets(wanted_event, buyer.user_id, quantity, idempotency_key(req), request_id_of(req))
         )
         endpoint = status_path(receipt.job_id)
+        if receipt.answer is not None:
+            resp.set_header("Location", endpoint)
+            respond(resp, _full(receipt.answer))
+            return
         resp.status = falcon.HTTP_202
         resp.set_headers({"Location": endpoint, **retry_after(receipt.estimated_wait_s)})
         if receipt.replayed:

@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 import falcon
 
 from aurora_atlan.actors.errors import (
+    DurabilityUnmetError,
     EventQuarantinedError,
     IdempotencyConflictError,
     QueueFullError,
@@ -75,7 +76,12 @@ def _queue_full(
 def _unavailable(
     _req: falcon.Request, _resp: falcon.Response, error: UnavailableError, _params: dict[str, Any]
 ) -> NoReturn:
-    slug = "event-quarantined" if isinstance(error, EventQuarantinedError) else "unavailable"
+    slugs: tuple[tuple[type[UnavailableError], str], ...] = (
+        (EventQuarantinedError, "event-quarantined"),
+        (DurabilityUnmetError, "durability-unmet"),
+        (UnavailableError, "unavailable"),
+    )
+    slug = next(slug for kind, slug in slugs if isinstance(error, kind))
     # With a job id it may have been accepted all the same: the client can find out.
     members = {} if error.job_id is None else {"jobId": str(error.job_id), "statusEndpoint": status_path(error.job_id)}
     raise Problem(503, slug, _sentence(str(error)), headers=retry_after(error.retry_after_s), members=members)

@@ -52,9 +52,9 @@ class BookingStore:
         with self._database.transaction() as connection:
             yield UnitOfWork(connection, self._owner)
 
-    def last_queue_number(self, event_id: int) -> int | None:
+    def last_queue_number(self, event_id: int, within_s: float | None = None) -> int | None:
         """Return the highest queue number decided for the event; None when there is no such event."""
-        with self._database.transaction() as connection:
+        with self._database.transaction(within_s) as connection:
             row = connection.execute(_SQL["last_queue_number"], {"event_id": event_id}).fetchone()
         return None if row is None else int(row[0])
 
@@ -70,9 +70,9 @@ class BookingStore:
         with self._database.transaction() as connection:
             return booking_in(connection, booking_id, user_id)
 
-    def recorded(self, job_id: UUID) -> RecordedJob | None:
+    def recorded(self, job_id: UUID, within_s: float | None = None) -> RecordedJob | None:
         """Return what the ledger says of a job; None while it is undecided or unknown."""
-        with self._database.transaction() as connection:
+        with self._database.transaction(within_s) as connection:
             row = connection.execute(_SQL["recorded_job"], {"job_id": job_id}).fetchone()
         return None if row is None else _recorded(job_id, row)
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg
 import psycopg_pool
 
 from aurora_atlan.config import ConfigurationError, Settings
-from aurora_atlan.persistence.errors import StoreUnavailableError, translated
+from aurora_atlan.persistence.durability import PostgresState, read_postgres_state
+from aurora_atlan.persistence.errors import NoAnswerError, StoreTimeoutError, StoreUnavailableError, translated
 
 _DRAIN_AT_MOST_EVERY_S = 1.0
 _GIVE_UP_RECONNECTING_AFTER_S = 0.1
@@ -21,6 +22,33 @@ _GIVE_UP_RECONNECTING_AFTER_S = 0.1
 Connection = psycopg.Connection[tuple[Any, ...]]
 
 log = logging.getLogger(__name__)
+
+
+R = TypeVar("R")
+
+
+class WatchedConnection(psycopg.Connection[tuple[Any, ...]]):
+    """A connection that is given up when the server does not answer in time.
+
+    A stopped server, or a network that swallows packets, defeats every limit that the server itself keeps,
+    and ``tcp_user_timeout`` too: only the client can end the wait.
+    """
+
+    # Of one statement, COMMIT included.
+    answer_within_s = 6.0
+
+    def wait(self, gen: Generator[Any, Any, R], interval: float = 0.1, timeout: float | None = None) -> R:
+        """Wait for the server as psycopg does, but not for ever. Raises NoAnswerError; then this is closed."""
+        if timeout is not None:
+            return super().wait(gen, interval, timeout)
+        asked_at = time.monotonic()
+        try:
+            return super().wait(gen, interval, self.answer_within_s)
+        except psycopg.OperationalError as error:
+            if time.monotonic() - asked_at < self.answer_within_s:
+                raise
+            self.close()
+            raise NoAnswerError(f"PostgreSQL has not answered for {self.answer_within_s:g} s") from error
 
 
 class Database:
@@ -37,8 +65,9 @@ class Database:
         self._url = settings.database_url
         self._drained_at = 0.0
         self._drain_lock = threading.Lock()
-        self._pool: psycopg_pool.ConnectionPool[Connection] = psycopg_pool.ConnectionPool(
+        self._pool: psycopg_pool.ConnectionPool[WatchedConnection] = psycopg_pool.ConnectionPool(
             self._url,
+            connection_class=WatchedConnection,
             open=False,
             min_size=settings.pool_min,
             max_size=settings.pool_max,
@@ -60,29 +89,38 @@ class Database:
         self._pool.close(timeout=5.0)
 
     @contextmanager
-    def transaction(self) -> Iterator[Connection]:
+    def transaction(self, within_s: float | None = None) -> Iterator[Connection]:
         """One READ COMMITTED transaction: committed when the block ends, rolled back when it raises.
 
+        With ``within_s`` neither a free connection nor an answer is waited for longer than that.
         Raises the errors of :mod:`aurora_atlan.persistence.errors`. When the connection was lost during
         COMMIT the outcome is unknown, which is a :class:`StoreUnavailableError` like any lost connection.
         """
         try:
-            with translated(), self._pool.connection() as connection:
+            with translated(), self._pool.connection(within_s) as connection:
+                connection.answer_within_s = within_s or self._settings.watchdog_s
                 yield connection
-        except StoreUnavailableError:
-            self._drain()
+        except StoreUnavailableError as error:
+            # Somebody in a hurry says nothing of the other connections.
+            if within_s is None or not isinstance(error, StoreTimeoutError):
+                self._drain()
             raise
 
     def dedicated_connection(self) -> Connection:
         """Open a connection outside the pool, in autocommit mode; the caller closes it."""
         with translated():
-            connection = psycopg.connect(
+            connection = WatchedConnection.connect(
                 self._url,
                 autocommit=True,
                 connect_timeout=max(1, round(self._settings.connect_timeout_s)),
             )
             self._configure(connection)
             return connection
+
+    def state(self) -> PostgresState:
+        """Read how safe a commit is as PostgreSQL is configured now."""
+        with self.transaction() as connection:
+            return read_postgres_state(connection)
 
     def _drain(self) -> None:
         # After a restart of the server every pooled connection is dead. Renewing them all on the first
@@ -95,8 +133,9 @@ class Database:
         log.warning("PostgreSQL connection lost; renewing the pool")
         self._pool.drain()
 
-    def _configure(self, connection: Connection) -> None:
+    def _configure(self, connection: WatchedConnection) -> None:
         settings = self._settings
+        connection.answer_within_s = settings.watchdog_s
         limits = {
             "lock_timeout": settings.lock_timeout_s,
             "statement_timeout": settings.statement_timeout_s,

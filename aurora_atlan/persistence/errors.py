@@ -43,6 +43,10 @@ class StoreTimeoutError(StoreUnavailableError):
     """The store did not answer in time; what was asked may have been done all the same."""
 
 
+class NoAnswerError(psycopg.OperationalError):
+    """PostgreSQL was asked and has not answered in time; raised by our own connections."""
+
+
 class DataError(StoreError):
     """The data of this very request was refused (SQLSTATE classes 22 and 23)."""
 
@@ -72,6 +76,8 @@ def from_postgres(error: psycopg.Error) -> StoreError:
     text = str(error).strip()
     if isinstance(error, psycopg_pool.PoolTimeout | psycopg_pool.TooManyRequests):
         return NoConnectionFreeError(text)
+    if isinstance(error, NoAnswerError):
+        return StoreTimeoutError(text)
     if state is None:
         # Without a state it never reached the server or never came back, unless the value itself
         # could not be sent (a NUL in a text).

@@ -135,7 +135,7 @@ class JobStore:
         """Write something of no importance, over new connections: a demoted primary stays read-only for ever."""
         with translated():
             self._client.connection_pool.disconnect()
-            self._client.set("aa:probe", 1, ex=60)
+            self._client.set(f"{_tag(0)}probe", 1, ex=60)
 
     def redis_state(self) -> RedisState:
         """Read how safe the queue is as Redis is configured now."""
@@ -176,6 +176,13 @@ class JobStore:
         tag = f"{{aa:{shard_of_job(job_id):02d}}}:"
         [reply] = scripts.run(self._client, [scripts.Call(self._status, [f"{tag}job:{job_id}"], [tag])])
         return _queued_status(job_id, reply) if reply else None
+
+    def next_numbers(self, event_ids: Sequence[int]) -> list[int]:
+        """Return the number that each event's next accepted job would get; 0 where Redis does not know."""
+        with translated(), self._client.pipeline(transaction=False) as pipeline:
+            for event_id in event_ids:
+                pipeline.hget(f"{_tag(event_id)}event:{event_id}:meta", "next")
+            return [int(reply or 0) for reply in pipeline.execute()]
 
     def events_with_work(self, per_shard_max: int) -> list[int]:
         """Return events that have undecided jobs, of each shard those that wait longest."""

@@ -59,7 +59,7 @@ class Job:
     event_id: int
     user_id: int
     quantity: int
-    # Its place in the event's order of acceptance; rises, may have gaps.
+    # Its place in the event's order of acceptance; rises, may have gaps. 0: it was never queued.
     queue_number: int
     accepted_at: datetime
     request_id: str | None

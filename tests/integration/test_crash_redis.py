@@ -156,7 +156,7 @@ def test_redis_down_at_start_is_waited_for(settings: Settings, own_redis: Embedd
         own_redis.start()
         wait_until(lambda: supervisor.health().ready, 2.0, "it is ready")
         receipt = supervisor.submit(BookTickets(event, buyer))
-        assert receipt.durability == "always"
+        assert supervisor.health().components["redis"].values["durability"] == "always"
         wait_decided(settings.database_url, [receipt.job_id], timeout_s=2.0)
     finally:
         supervisor.stop()

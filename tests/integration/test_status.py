@@ -45,7 +45,7 @@ def switchboard() -> Switchboard:
 @pytest.fixture
 def desk(switchboard: Switchboard, jobs: JobStore, bookings: BookingStore) -> StatusDesk:
     """The desk over stores that are there."""
-    return StatusDesk(switchboard, jobs, bookings)
+    return StatusDesk(switchboard, jobs, bookings, 1.2)
 
 
 @pytest.fixture
@@ -190,7 +190,7 @@ def test_with_redis_away_decided_jobs_are_told_from_the_ledger(
     """What is in the ledger needs no Redis; what is not cannot be told without it."""
     receipt = supervisor.submit(BookTickets(make_event(), buyers[0]))
     told = _final(supervisor, receipt.job_id)
-    desk = StatusDesk(switchboard, away, bookings)
+    desk = StatusDesk(switchboard, away, bookings, 1.2)
 
     assert desk.status(receipt.job_id) == told
     with pytest.raises(UnavailableError):
@@ -220,7 +220,7 @@ def test_with_postgresql_away_waiting_jobs_are_told(
 ) -> None:
     """A random id that waits needs no ledger; an unknown one, or a key that may be older than Redis's memory, does."""
     event_id = make_event()
-    desk = StatusDesk(switchboard, jobs, no_ledger)
+    desk = StatusDesk(switchboard, jobs, no_ledger, 1.2)
     waiting = desk.status(enqueue(event_id, 1).job_id)
     assert waiting is not None
     assert waiting.status is JobState.QUEUED

@@ -108,7 +108,8 @@ def test_a_receipt_says_how_many_are_ahead(
 
     assert [receipt.queue_position for receipt in receipts] == [1, 2, 3, 4, 5]
     assert [receipt.queue_number for receipt in receipts] == [1, 2, 3, 4, 5]
-    assert {receipt.durability for receipt in receipts} == {"always"}
+    # Redis would keep them, but the tests' PostgreSQL syncs nothing.
+    assert {receipt.durability for receipt in receipts} == {"none"}
     assert all(abs(receipt.accepted_at - datetime.now(UTC)) < timedelta(minutes=1) for receipt in receipts)
     assert [shard_of_job(receipt.job_id) for receipt in receipts] == [event_id % 64] * 5
 

@@ -77,6 +77,39 @@ def test_an_incarnation_that_died_while_it_started_is_not_the_running_one() -> N
     assert (cell.state, cell.ref) == (CellState.BACKOFF, None)
 
 
+def test_a_queue_that_went_back_has_lost_what_was_neither_decided_nor_kept() -> None:
+    """Of eleven numbers seven are decided and nine are still there; the loss is told once."""
+    cell = _cell()
+    cell.accepted(11)
+    assert cell.unsettled
+    cell.settled(7)
+
+    assert cell.went_back(12) == 0
+    assert cell.went_back(10) == 2
+    assert cell.went_back(10) == 0
+    assert not cell.unsettled
+
+
+def test_an_emptied_queue_has_lost_all_that_was_undecided() -> None:
+    """Number 0 is what an empty Redis would give."""
+    cell = _cell()
+    cell.seen(5)
+    cell.settled(3)
+
+    assert cell.went_back(0) == 2
+    assert cell.went_back(0) == 0
+
+
+def test_what_is_decided_cannot_be_lost() -> None:
+    """Another process may have decided numbers that this one never saw."""
+    cell = _cell()
+    cell.seen(3)
+    cell.settled(9)
+
+    assert not cell.unsettled
+    assert cell.went_back(0) == 0
+
+
 @pytest.mark.parametrize("say", ["crashed", "foreign", "stopped", "passivate", "committed"])
 def test_what_a_replaced_incarnation_says_is_ignored(say: str) -> None:
     """An old generation cannot move the cell of the new one."""

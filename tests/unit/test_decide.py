@@ -382,3 +382,14 @@ def test_a_known_job_with_a_new_number_does_not_break_the_order() -> None:
 
     assert [entry.kind for entry in ruling.change.entries] == [Kind.CONFIRMED, Kind.CONFIRMED]
     assert ruling.change.inventory.last_queue_number == 22
+
+
+def test_a_job_that_was_never_queued_has_no_place_in_the_order() -> None:
+    """Decided directly: an ordinary entry without a number, and the queue's position stays."""
+    inventory = an_inventory(last_queue_number=20)
+
+    ruling = decide(inventory, [a_job(0, user_id=1)], facts())
+
+    [entry], [booking] = ruling.change.entries, ruling.change.bookings
+    assert (entry.kind, entry.queue_number, booking.queue_number) == (Kind.CONFIRMED, None, None)
+    assert ruling.change.inventory.last_queue_number == 20

@@ -114,6 +114,17 @@ def test_a_broken_connection_is_tried_once_more(stage: _Stage) -> None:
     assert not stage.board.redis.is_open
 
 
+def test_what_the_first_of_two_tries_had_queued_is_announced_all_the_same(stage: _Stage) -> None:
+    """The connection broke after Redis had done its part: to the second try the job is known."""
+    stage.queue.next.append(_failing(StoreUnavailableError("connection reset")))
+    decided = Enqueued(a_job(2), 2, 0.0, known=True, decided=True)
+    stage.queue.next.append(lambda _: [Enqueued(a_job(1), 0, 0.0, known=True), decided])
+
+    stage.ask(11, 12)
+
+    assert numbers(stage.announced) == [1]
+
+
 def test_a_store_that_stays_away_opens_the_breaker(stage: _Stage) -> None:
     """After the second failure everybody is refused, and may ask for the job: it was attempted."""
     stage.queue.next += [_failing(StoreUnavailableError("refused"))] * 2

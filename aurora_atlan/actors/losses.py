@@ -1,0 +1,41 @@
+"""Notices when Redis comes back without jobs it had accepted, and says how many at most.
+
+What this process was told and what Redis knows after an outage are compared before anything new is accepted.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from aurora_atlan.actors.cells import Cells
+from aurora_atlan.persistence.jobs import JobStore
+
+log = logging.getLogger(__name__)
+
+
+class LossWatch:
+    """Counts accepted jobs that Redis may have lost undecided, since this process started."""
+
+    def __init__(self, cells: Cells, jobs: JobStore) -> None:
+        self._cells = cells
+        self._jobs = jobs
+        # Jobs that an actor held in memory are decided all the same: the number is an upper bound.
+        self.lost_at_most = 0
+        # How often Redis came back emptier than it was, for whatever event.
+        self.rollbacks = 0
+
+    def compare(self) -> None:
+        """Compare every event that had undecided jobs; raises :class:`StoreError` when Redis cannot be asked."""
+        cells = [cell for cell in self._cells.every() if cell.unsettled]
+        if not cells:
+            return
+        next_numbers = self._jobs.next_numbers([cell.event_id for cell in cells])
+        lost = sum(cell.went_back(number) for cell, number in zip(cells, next_numbers, strict=True))
+        if lost:
+            self.rollbacks += 1
+            self.lost_at_most += lost
+            log.error(
+                "Redis came back without its last jobs: at most %d accepted bookings are lost undecided; "
+                "asked for, they are unknown and can be made again",
+                lost,
+            )
