@@ -376,7 +376,13 @@ class Supervisor:
 
     def _start_committer(self, *, patient: bool) -> Ref:
         return CommitterActor.start_hidden(
-            self._switchboard, self._committing, self.bookings, self._jobs, self._gatherer_died, patient=patient
+            self._switchboard,
+            self._committing,
+            self.bookings,
+            self._jobs,
+            self._gatherer_died,
+            jobs_max=self.settings.transaction_jobs_max,
+            patient=patient,
         )
 
     def _gatherer_died(self, error: BaseException | None) -> None:

@@ -69,6 +69,7 @@ class CommitterActor(Gatherer[HandIn]):
         jobs: JobStore,
         on_death: Callable[[BaseException | None], None],
         *,
+        jobs_max: int,
         patient: bool,
     ) -> None:
         super().__init__()
@@ -77,6 +78,8 @@ class CommitterActor(Gatherer[HandIn]):
         self._bookings = bookings
         self._jobs = jobs
         self._on_death = on_death
+        # Of one transaction; a single batch may have more.
+        self._jobs_max = jobs_max
         self._patient = patient
         # Batches whose transaction must be tried again.
         self._held: list[Batch] = []
@@ -114,15 +117,27 @@ class CommitterActor(Gatherer[HandIn]):
                 self.get_on()
                 self._commit([batch])
         elif batches:
-            # At most one of each event in a transaction; the same batch handed in twice counts once.
-            first = {batch.event_id: batch for batch in reversed(batches)}
-            self._held = [batch for batch in batches if batch.batch_id != first[batch.event_id].batch_id]
-            self._announce(list(first.values()))
-            self._commit(list(first.values()))
+            together, self._held = self._divided(batches)
+            self._announce(together)
+            self._commit(together)
         self._finish()
         self._release_leases()
         if self._held and not self._backing_off:
             self.flush_soon()
+
+    def _divided(self, batches: Sequence[Batch]) -> tuple[list[Batch], list[Batch]]:
+        # What goes into one transaction: at most one batch of each event, and not so many jobs that everybody
+        # waits for a huge one. The rest comes next. The same batch handed in twice counts once.
+        together: dict[int, Batch] = {}
+        room = self._jobs_max
+        for batch in batches:
+            if batch.event_id not in together:
+                room -= len(batch.jobs)
+                if together and room < 0:
+                    break
+                together[batch.event_id] = batch
+        taken = {batch.batch_id for batch in together.values()}
+        return list(together.values()), [batch for batch in batches if batch.batch_id not in taken]
 
     def _commit(self, batches: Sequence[Batch]) -> None:
         try:

@@ -100,7 +100,7 @@ class _Bookings:
 
 
 class _Stage:
-    def __init__(self, *, patient: bool = False) -> None:
+    def __init__(self, *, patient: bool = False, jobs_max: int = 1000) -> None:
         self.board = FakeSwitchboard()
         self.committing, self.jobs, self.bookings = _Committing(), _Jobs(), _Bookings()
         self.sender = Recorder()
@@ -111,6 +111,7 @@ class _Stage:
             self.bookings,  # type: ignore[arg-type]
             self.jobs,  # type: ignore[arg-type]
             lambda error: None,
+            jobs_max=jobs_max,
             patient=patient,
         )
 
@@ -339,6 +340,16 @@ def test_a_lease_given_up_as_the_last_deed_before_the_stop_is_released(stage: _S
     wait_until(lambda: stage.bookings.released, 5.0, "the lease is released")
 
     assert stage.bookings.released == [(7, 3)]
+
+
+def test_a_transaction_takes_no_more_jobs_than_its_limit_and_the_rest_comes_next() -> None:
+    """In the order of handing in; nobody overtakes the one that did not fit."""
+    stage = _Stage(jobs_max=4)
+
+    stage.hand_in(stage.batch(7, 1, 2, 3), stage.batch(8, 1, 2), stage.batch(9, 1), stage.batch(10, 1, 2, 3, 4, 5, 6))
+
+    assert stage.committing.transactions == [[7], [8, 9], [10]]
+    assert stage.decided_ids() == [1, 2, 3, 4]
 
 
 # The patient one.
