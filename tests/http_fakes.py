@@ -120,6 +120,8 @@ class FakeSupervisor:
         self.statuses: dict[UUID, JobStatus] = {}
         self.failure: BaseException | None = None
         self.replayed = False
+        # Given at once to everybody who books.
+        self.answer: JobStatus | None = None
         self.ready = True
 
     def submit(self, attempt: BookTickets) -> Receipt:
@@ -129,7 +131,7 @@ class FakeSupervisor:
             raise UnknownEventError("no such event")
         self.attempts.append(attempt)
         return Receipt(
-            job_id=uuid4(),
+            job_id=uuid4() if self.answer is None else self.answer.job_id,
             event_id=attempt.event_id,
             queue_number=len(self.attempts),
             queue_position=len(self.attempts),
@@ -137,6 +139,7 @@ class FakeSupervisor:
             accepted_at=NOW,
             replayed=self.replayed,
             durability="always",
+            answer=self.answer,
         )
 
     def status(self, job_id: UUID) -> JobStatus | None:

@@ -54,7 +54,7 @@ class Book:
         endpoint = status_path(receipt.job_id)
         if receipt.answer is not None:
             resp.set_header("Location", endpoint)
-            respond(resp, _full(receipt.answer))
+            respond(resp, {**_full(receipt.answer), "statusEndpoint": endpoint})
             return
         resp.status = falcon.HTTP_202
         resp.set_headers({"Location": endpoint, **retry_after(receipt.estimated_wait_s)})

@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from aurora_atlan.actors.errors import (
+    DurabilityUnmetError,
     EventQuarantinedError,
     IdempotencyConflictError,
     QueueFullError,
@@ -231,6 +232,7 @@ def test_every_route_admits_the_roles_it_names(service: Service, method_and_path
         (QueueFullError("x"), 503, "queue-full"),
         (UnavailableError("Redis does not answer.", 2.5), 503, "unavailable"),
         (EventQuarantinedError("Held back.", 30), 503, "event-quarantined"),
+        (DurabilityUnmetError("Held back.", 30), 503, "durability-unmet"),
         (TransientError("SELECT"), 503, "unavailable"),
         (StoreUnavailableError("SELECT"), 503, "unavailable"),
         (SchemaError("SELECT"), 503, "unavailable"),
@@ -303,6 +305,20 @@ def booking(booking_id: int = 11, user_id: int = 7, **changes: Any) -> Booking:
 
 
 STATUS = f"/api/bookings/status/{JOB_ID}"
+
+
+def test_a_booking_decided_at_once_is_200_with_its_final_status(service: Service):
+    decided = job(JobState.COMPLETED, booking=booking(), finished_at=NOW, queue_number=None)
+    service.supervisor.answer = decided
+    service.supervisor.statuses[JOB_ID] = decided
+
+    result = service.client.simulate_post(BOOK, headers=service.bearer(7))
+
+    assert result.status_code == 200
+    assert result.headers["location"] == STATUS
+    later = service.client.simulate_get(STATUS, headers=service.bearer(7)).json
+    assert result.json == {**later, "statusEndpoint": STATUS}
+    assert result.json["queueNumber"] is None
 
 
 @pytest.mark.parametrize(("user_id", "role"), [(7, "USER"), (1, "ADMIN")])
