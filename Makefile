@@ -6,17 +6,19 @@ PYTHON ?= $(shell for python in python3.12 python3.11 python3.13 python3.14 pyth
 VENV ?= .venv
 # Added to the command: make run ARGS="--port 8080", make test ARGS="-k rush -x"
 ARGS ?=
+SEEDS ?= 10000
+MINUTES ?= 5
 
 BIN := $(VENV)/bin
 DESCRIBED := setup.py pyproject.toml aurora_atlan/_version.py Makefile
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_ROOT_USER_ACTION := ignore
 
-.PHONY: help run test check format wheel clean
+.PHONY: help run test check simulate mutate-oracle faults faults-full soak measure format wheel clean
 
 help: ## Show this help.
 	@echo "make TARGET [ARGS=...] [PYTHON=python3.12] [VENV=.venv]"
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-10s %s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-15s %s\n", $$1, $$2}'
 
 run: $(VENV)/.run ## Serve on http://127.0.0.1:3000 with a PostgreSQL and a Redis of its own; ARGS for serve.
 	@exec $(BIN)/aurora-atlan serve $(ARGS)
@@ -30,6 +32,24 @@ check: $(VENV)/.dev ## Check format, style, types and imports, and run the unit 
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -q tests/unit
+
+simulate: $(VENV)/.dev ## Run the actors over stores that crash and forget, in virtual time; SEEDS=10000.
+	@PYTHONPATH=tests $(BIN)/python -m simulation --seeds $(SEEDS) $(ARGS)
+
+mutate-oracle: $(VENV)/.dev ## Plant ten bugs and demand that the checker names each.
+	@PYTHONPATH=tests $(BIN)/python -m oracle $(ARGS)
+
+faults: $(VENV)/.dev ## Inject every fault into real servers for some minutes; ARGS="--row KEY" for one.
+	@PYTHONPATH=tests $(BIN)/python -m faults --scale ci $(ARGS)
+
+faults-full: $(VENV)/.dev ## The same with the full numbers and the default times: about an hour.
+	@PYTHONPATH=tests $(BIN)/python -m faults --scale full $(ARGS)
+
+soak: $(VENV)/.dev ## A sale under a fault every ten seconds, then a report; MINUTES=5.
+	@PYTHONPATH=tests $(BIN)/python -m faults.soak --minutes $(MINUTES) $(ARGS)
+
+measure: $(VENV)/.dev ## Measure recovery, memory and idleness.
+	@PYTHONPATH=tests $(BIN)/python -m faults.measure $(ARGS)
 
 format: $(VENV)/.dev ## Format the code and mend what can be mended.
 	$(BIN)/ruff check --fix --exit-zero --quiet .

@@ -54,6 +54,7 @@ def crowd(settings: Settings) -> Iterator[BookingStore]:
             pool_waiting_max=1000,
             lock_timeout_s=20.0,
             statement_timeout_s=30.0,
+            watchdog_s=60.0,
             idle_transaction_timeout_s=60.0,
         )
     )

@@ -176,10 +176,9 @@ class Acceptance:
 
     def _seed(self, event_id: int, deadline: float) -> None:
         # In the caller's thread, not the journal's: a database that does not answer holds up nobody else.
-        if self._switchboard.postgres.is_open:
-            raise UnavailableError(_NOT_LOOKED_UP)
+        patience_s = self._switchboard.postgres_patience_s(max(0.01, deadline - time.monotonic()))
         try:
-            last_number = self._bookings.last_queue_number(event_id, max(0.01, deadline - time.monotonic()))
+            last_number = self._bookings.last_queue_number(event_id, patience_s)
         except StoreError as error:
             raise UnavailableError(_NOT_LOOKED_UP) from error
         if last_number is None:

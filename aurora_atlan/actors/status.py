@@ -13,8 +13,6 @@ from aurora_atlan.persistence.job_ids import is_keyed
 from aurora_atlan.persistence.jobs import JobStore, QueuedStatus
 from aurora_atlan.persistence.records import Kind
 
-_LEDGER_AWAY = "the ledger is out of reach; try again"
-
 
 class StatusDesk:
     """Answers where jobs stand. What it tells of a decided job is what the ledger says."""
@@ -37,12 +35,10 @@ class StatusDesk:
             return _refused(queued)
         # Decided, and the answer includes the booking as it is now; or forgotten by Redis; or a key that
         # Redis has queued again and the ledger may have answered before.
-        if self._switchboard.postgres.is_open:
-            raise UnavailableError(_LEDGER_AWAY)
         try:
-            recorded = self._bookings.recorded(job_id, self._timeout_s)
+            recorded = self._bookings.recorded(job_id, self._switchboard.postgres_patience_s(self._timeout_s))
         except StoreError as error:
-            raise UnavailableError(_LEDGER_AWAY) from error
+            raise UnavailableError("the ledger is out of reach; try again") from error
         if recorded is not None:
             return recorded_status(job_id, recorded, queued.attempts if queued is not None else 1)
         if redis_error is not None:

@@ -8,6 +8,8 @@ from aurora_atlan.actors.scheduler import Scheduler
 from aurora_atlan.actors.supervised import Ref
 from aurora_atlan.persistence.errors import SchemaError, StoreError, StoreRefusesError
 
+_WHILE_IT_FAILS_S = 0.25
+
 
 class Switchboard:
     """The current incarnations of the process's single actors; the supervisor alone replaces them."""
@@ -25,6 +27,10 @@ class Switchboard:
         self.committer: Ref | None = None
         # Decides what the committer left out because somebody else held the row.
         self.patient: Ref | None = None
+
+    def postgres_patience_s(self, usual_s: float) -> float:
+        """Return how long a caller may wait for PostgreSQL: while it fails, only long enough to see that it is back."""
+        return min(usual_s, _WHILE_IT_FAILS_S) if self.postgres.is_open else usual_s
 
     def redis_failed(self, error: StoreError) -> None:
         """Open the breaker that the error speaks of."""
