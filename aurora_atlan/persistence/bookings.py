@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from aurora_atlan.persistence import queries
-from aurora_atlan.persistence.database import Connection, Database
+from aurora_atlan.persistence.database import Database
 from aurora_atlan.persistence.events import Event, event_of_row
 from aurora_atlan.persistence.inventory import UnitOfWork
 from aurora_atlan.persistence.records import Booking, Kind, Outcome, Reason
@@ -54,33 +54,28 @@ class BookingStore:
 
     def last_queue_number(self, event_id: int, within_s: float | None = None) -> int | None:
         """Return the highest queue number decided for the event; None when there is no such event."""
-        with self._database.transaction(within_s) as connection:
-            row = connection.execute(_SQL["last_queue_number"], {"event_id": event_id}).fetchone()
-        return None if row is None else int(row[0])
+        rows = self._database.rows(_SQL["last_queue_number"], {"event_id": event_id}, within_s)
+        return int(rows[0][0]) if rows else None
 
     def installation_key(self) -> bytes:
         """Return the key that all processes over this database share."""
-        with self._database.transaction() as connection:
-            row = connection.execute(_SQL["installation_key"]).fetchone()
-        assert row is not None
-        return bytes(row[0])
+        [(key,)] = self._database.rows(_SQL["installation_key"])
+        return bytes(key)
 
     def get(self, booking_id: int, user_id: int | None = None) -> Booking | None:
         """Return a booking; with ``user_id``, only if it is this user's."""
-        with self._database.transaction() as connection:
-            return booking_in(connection, booking_id, user_id)
+        rows = self._database.rows(_SQL["booking"], {"booking_id": booking_id, "user_id": user_id})
+        return Booking(*rows[0]) if rows else None
 
     def recorded(self, job_id: UUID, within_s: float | None = None) -> RecordedJob | None:
         """Return what the ledger says of a job; None while it is undecided or unknown."""
-        with self._database.transaction(within_s) as connection:
-            row = connection.execute(_SQL["recorded_job"], {"job_id": job_id}).fetchone()
-        return None if row is None else _recorded(job_id, row)
+        rows = self._database.rows(_SQL["recorded_job"], {"job_id": job_id}, within_s)
+        return _recorded(job_id, rows[0]) if rows else None
 
     def history(self, user_id: int, limit: int, before_id: int | None = None) -> list[HistoryEntry]:
         """Return up to ``limit`` of a user's bookings, newest first, those with an id below ``before_id``."""
-        with self._database.transaction() as connection:
-            parameters = {"user_id": user_id, "limit": limit, "before_id": before_id}
-            rows = connection.execute(_SQL["history"], parameters).fetchall()
+        parameters = {"user_id": user_id, "limit": limit, "before_id": before_id}
+        rows = self._database.rows(_SQL["history"], parameters)
         return [HistoryEntry(Booking(*row[:8]), event_of_row(row[8:])) for row in rows]
 
     def release_leases(self, leases: Sequence[tuple[int, int]]) -> None:
@@ -92,12 +87,6 @@ class BookingStore:
         }
         with self._database.transaction() as connection:
             connection.execute(_SQL["release_leases"], parameters)
-
-
-def booking_in(connection: Connection, booking_id: int, user_id: int | None) -> Booking | None:
-    """Read a booking within a transaction; with ``user_id``, only if it is this user's."""
-    row = connection.execute(_SQL["booking"], {"booking_id": booking_id, "user_id": user_id}).fetchone()
-    return None if row is None else Booking(*row)
 
 
 def _recorded(job_id: UUID, row: tuple[Any, ...]) -> RecordedJob:

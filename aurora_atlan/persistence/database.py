@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -14,9 +14,14 @@ import psycopg_pool
 
 from aurora_atlan.config import ConfigurationError, Settings
 from aurora_atlan.persistence.durability import PostgresState, read_postgres_state
-from aurora_atlan.persistence.errors import NoAnswerError, StoreTimeoutError, StoreUnavailableError, translated
+from aurora_atlan.persistence.errors import (
+    NoAnswerError,
+    StoreRefusesError,
+    StoreTimeoutError,
+    StoreUnavailableError,
+    translated,
+)
 
-_DRAIN_AT_MOST_EVERY_S = 1.0
 _GIVE_UP_RECONNECTING_AFTER_S = 0.1
 
 Connection = psycopg.Connection[tuple[Any, ...]]
@@ -36,6 +41,9 @@ class WatchedConnection(psycopg.Connection[tuple[Any, ...]]):
 
     # Of one statement, COMMIT included.
     answer_within_s = 6.0
+
+    # On the monotonic clock.
+    made_at = 0.0
 
     def wait(self, gen: Generator[Any, Any, R], interval: float = 0.1, timeout: float | None = None) -> R:
         """Wait for the server as psycopg does, but not for ever. Raises NoAnswerError; then this is closed."""
@@ -96,15 +104,27 @@ class Database:
         Raises the errors of :mod:`aurora_atlan.persistence.errors`. When the connection was lost during
         COMMIT the outcome is unknown, which is a :class:`StoreUnavailableError` like any lost connection.
         """
+        connection = None
         try:
             with translated(), self._pool.connection(within_s) as connection:
                 connection.answer_within_s = within_s or self._settings.watchdog_s
                 yield connection
         except StoreUnavailableError as error:
             # Somebody in a hurry says nothing of the other connections.
-            if within_s is None or not isinstance(error, StoreTimeoutError):
-                self._drain()
+            if connection is not None and (within_s is None or not isinstance(error, StoreTimeoutError)):
+                self._drain(connection)
             raise
+
+    def rows(
+        self, query: bytes, parameters: Mapping[str, Any] | None = None, within_s: float | None = None
+    ) -> list[tuple[Any, ...]]:
+        """Return the rows of one reading statement; it is asked once more if its connection turns out to be cut."""
+        try:
+            return self._rows(query, parameters, within_s)
+        except (StoreTimeoutError, StoreRefusesError):
+            raise
+        except StoreUnavailableError:
+            return self._rows(query, parameters, within_s)
 
     def dedicated_connection(self) -> Connection:
         """Open a connection outside the pool, in autocommit mode; the caller closes it."""
@@ -122,20 +142,27 @@ class Database:
         with self.transaction() as connection:
             return read_postgres_state(connection)
 
-    def _drain(self) -> None:
+    def _rows(
+        self, query: bytes, parameters: Mapping[str, Any] | None, within_s: float | None
+    ) -> list[tuple[Any, ...]]:
+        with self.transaction(within_s) as connection:
+            return connection.execute(query, parameters).fetchall()
+
+    def _drain(self, broken: WatchedConnection) -> None:
         # After a restart of the server every pooled connection is dead. Renewing them all on the first
-        # broken one costs one error; finding them one by one costs an error each.
+        # broken one costs one error; finding them one by one costs an error each. Those that were made
+        # since the last renewal are renewed by the first of them that breaks.
         with self._drain_lock:
-            now = time.monotonic()
-            if now - self._drained_at < _DRAIN_AT_MOST_EVERY_S:
+            if broken.made_at < self._drained_at:
                 return
-            self._drained_at = now
+            self._drained_at = time.monotonic()
         log.warning("PostgreSQL connection lost; renewing the pool")
         self._pool.drain()
 
     def _configure(self, connection: WatchedConnection) -> None:
         settings = self._settings
         connection.answer_within_s = settings.watchdog_s
+        connection.made_at = time.monotonic()
         limits = {
             "lock_timeout": settings.lock_timeout_s,
             "statement_timeout": settings.statement_timeout_s,

@@ -94,13 +94,10 @@ class EventStore:
 
     def get(self, event_id: int) -> Event | None:
         """Return the event; None when there is none, or it is gone."""
-        with self._database.transaction() as connection:
-            row = connection.execute(_SQL["event"], {"event_id": event_id}).fetchone()
-        return None if row is None else event_of_row(row)
+        rows = self._database.rows(_SQL["event"], {"event_id": event_id})
+        return event_of_row(rows[0]) if rows else None
 
     def page(self, limit: int, after_id: int | None = None) -> list[Event]:
         """Return up to ``limit`` events in the order of their ids, those after ``after_id``."""
-        with self._database.transaction() as connection:
-            parameters = {"limit": limit, "after_id": after_id or 0}
-            rows = connection.execute(_SQL["page_of_events"], parameters).fetchall()
+        rows = self._database.rows(_SQL["page_of_events"], {"limit": limit, "after_id": after_id or 0})
         return [event_of_row(row) for row in rows]

@@ -86,14 +86,13 @@ class UserStore:
 
     def by_id(self, user_id: int) -> User | None:
         """Return a user, None when there is none."""
-        with self._database.transaction() as connection:
-            return _user(connection.execute(self._queries["by_id"], {"user_id": user_id}).fetchone())
+        rows = self._database.rows(self._queries["by_id"], {"user_id": user_id})
+        return User(*rows[0]) if rows else None
 
     def credentials(self, email: str) -> Credentials | None:
         """Return the user with this address and the password hash; for login alone."""
-        with self._database.transaction() as connection:
-            row = connection.execute(self._queries["credentials"], {"email": email}).fetchone()
-        return None if row is None else Credentials(User(*row[:-1]), row[-1])
+        rows = self._database.rows(self._queries["credentials"], {"email": email})
+        return Credentials(User(*rows[0][:-1]), rows[0][-1]) if rows else None
 
     def replace_password_hash(self, user_id: int, old_hash: str, new_hash: str) -> None:
         """Replace a hash by one of the same password; without effect when the password has changed since."""

@@ -149,3 +149,17 @@ def test_two_databases_have_different_keys(bookings: BookingStore, databases: An
 
     assert row is not None
     assert bytes(row[0]) != bookings.installation_key()
+
+
+def test_a_reading_whose_connection_was_cut_is_done_on_another(
+    database: Database, bookings: BookingStore, sql: psycopg.Connection[Any]
+) -> None:
+    """A restarted server, or a firewall that forgets, costs the reader nothing."""
+    key = bookings.installation_key()
+    for _ in range(3):
+        cut = sql.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        ).fetchall()
+        assert cut
+        assert bookings.installation_key() == key
