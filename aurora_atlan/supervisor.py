@@ -61,6 +61,8 @@ log = logging.getLogger(__name__)
 
 # The longest the watching thread sleeps; whoever has work for it wakes it at once.
 _TICK_S = 0.25
+# How often to look for actors that are dead without a word: found and replaced within a second.
+_LOOK_S = 0.5
 # Work in the log, an idle actor, and no progress for so long: its doorbell was lost.
 _SILENCE_S = 0.5
 _RELAY_AT_STOP_S = 2.0
@@ -125,6 +127,7 @@ class Supervisor:
         self._actor_restarts = 0
         # Since the last sweep.
         self._gatherer_restarts = 0
+        self._next_look = self._next_sweep = 0.0
         self._accepting = False
         self._stopping = threading.Event()
         self._stop_lock = threading.Lock()
@@ -281,22 +284,29 @@ class Supervisor:
     # The watching thread.
 
     def _watch(self) -> None:
-        next_sweep = 0.0
         while not self._stopping.is_set():
             wait_s = None
             try:
-                wait_s = self._scheduler.tell_due()
-                self._liaison.notice_silence()
-                self._restart_gatherers()
-                self._activate()
-                now = time.monotonic()
-                if now >= next_sweep:
-                    next_sweep = now + self.settings.sweep_s
-                    self._sweep(now)
+                wait_s = self._tick()
             except Exception:
                 log.exception("the watch over the actors stumbled")
             self._scheduler.wake.wait(min(_TICK_S, wait_s if wait_s is not None else _TICK_S))
             self._scheduler.wake.clear()
+
+    def _tick(self) -> float | None:
+        # Returns the seconds until something is due.
+        wait_s = self._scheduler.tell_due()
+        self._liaison.notice_silence()
+        self._restart_gatherers()
+        self._activate()
+        now = time.monotonic()
+        if now >= self._next_look:
+            self._next_look = now + _LOOK_S
+            self._find_dead()
+        if now >= self._next_sweep:
+            self._next_sweep = now + self.settings.sweep_s
+            self._sweep(now)
+        return wait_s
 
     def _activate(self) -> None:
         if not self._accepting or not self._cells.wanting():
@@ -322,11 +332,16 @@ class Supervisor:
             self._look_after(cell, now)
         self._find_work(now)
 
+    def _find_dead(self) -> None:
+        # Those whose death nobody could report.
+        for cell in self._cells.alive():
+            ref, generation = cell.ref, cell.generation
+            if ref is not None and not lives(ref):
+                self._actor_died(cell, generation, None)
+
     def _look_after(self, cell: EventCell, now: float) -> None:
         ref, generation = cell.ref, cell.generation
-        if ref is not None and not lives(ref):
-            self._actor_died(cell, generation, None)
-        elif ref is not None and is_stuck(ref, self.settings.stuck_s):
+        if ref is not None and is_stuck(ref, self.settings.stuck_s):
             abandon(ref)
             self._actor_died(cell, generation, TimeoutError("stuck; what it still does is ignored"))
         elif not cell.busy and now - cell.last_progress > self.settings.actor_idle_s:

@@ -95,7 +95,7 @@ class BookingActor(SupervisedActor):
         """Come into being; there is nothing to inherit."""
         self._switchboard.faults.reach("on_start")
 
-    def on_stop(self) -> None:
+    def leave(self) -> None:
         """Go; what is undecided is in the stream."""
         self._switchboard.faults.reach("on_stop")
 

@@ -15,6 +15,8 @@ class Breaker:
         self.name = name
         self._lock = threading.Lock()
         self._reason: str | None = None
+        # Counted since the start.
+        self.failures = 0
 
     @property
     def is_open(self) -> bool:
@@ -29,6 +31,7 @@ class Breaker:
     def open(self, reason: str) -> None:
         """Note that the dependency fails."""
         with self._lock:
+            self.failures += 1
             opened = self._reason is None
             self._reason = reason
         if opened:

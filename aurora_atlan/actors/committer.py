@@ -99,7 +99,7 @@ class CommitterActor(Gatherer[HandIn]):
         else:
             super().handle(message)
 
-    def on_stop(self) -> None:
+    def leave(self) -> None:
         """Release what came just ahead of the stop, whose flush would have come behind it."""
         self._release_leases()
 
@@ -208,6 +208,8 @@ class CommitterActor(Gatherer[HandIn]):
             self._jobs.finish([_finish(decided, now) for decided in self._unfinished])
         except StoreError as error:
             self._switchboard.redis_failed(error)
+            # Whoever closes the breaker flushes, too; but it may be closed already, or was never open.
+            self._switchboard.scheduler.after(_BACKOFF_MAX_S, self.actor_ref, Flush())
             return
         self._switchboard.faults.reach("after_finish")
         finished, self._unfinished = self._unfinished, []

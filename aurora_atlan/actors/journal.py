@@ -53,7 +53,8 @@ class JournalActor(Gatherer[AcceptJob]):
         except BaseException:
             _refuse(gathered, Refused("the journal crashed", attempted=True))
             raise
-        self._switchboard.redis_writes.close()
+        if self._switchboard.redis_writes.close():
+            self._switchboard.wake_committers()
         for message, answer in zip(gathered, answers, strict=True):
             # Known from the first of two tries, or from an earlier request; hearing of it twice harms no actor.
             if isinstance(answer, Enqueued) and (not answer.known or (repeated and not answer.decided)):

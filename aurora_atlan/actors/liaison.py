@@ -12,8 +12,6 @@ import time
 from collections.abc import Callable
 
 from aurora_atlan.actors.losses import LossWatch
-from aurora_atlan.actors.messages import Flush
-from aurora_atlan.actors.supervised import tell
 from aurora_atlan.actors.switchboard import Switchboard
 from aurora_atlan.config import Settings
 from aurora_atlan.persistence.bookings import BookingStore
@@ -29,6 +27,8 @@ _PROBE_EVERY_S = 0.5
 # Until the database has been reached for the first time.
 _PROBE_AT_START_EVERY_S = 0.05
 _READ_DURABILITY_EVERY_S = 60.0
+# So long nothing was refused: three seconds.
+_QUIET_PROBES = 6
 # With the pause between two probes and the watching thread's own, health tells of it within two seconds.
 _SILENCE_S = 1.2
 
@@ -60,6 +60,8 @@ class Liaison:
         self._required = Durability(settings.required_durability)
         self._read_redis_at = 0.0
         self._read_postgres_at = 0.0
+        self._refusals = 0
+        self._quiet_probes = 0
         # Since when a probe of PostgreSQL waits for its answer.
         self._postgres_asked_at: float | None = None
         self._stopping = threading.Event()
@@ -124,7 +126,8 @@ class Liaison:
         finally:
             self._postgres_asked_at = None
         if self._switchboard.postgres.close():
-            self._wake_committers()
+            self._switchboard.wake_committers()
+        self._forget_refusals()
         self._flush_impressions()
 
     def _prepare_database(self) -> bytes:
@@ -152,7 +155,7 @@ class Liaison:
         writes = self._switchboard.redis_writes.close()
         if self._switchboard.redis.close() or writes:
             self._read_redis_at = 0.0
-            self._wake_committers()
+            self._switchboard.wake_committers()
             self._switchboard.scheduler.wake.set()
 
     def _judge_durability(self) -> None:
@@ -170,9 +173,16 @@ class Liaison:
                 "" if enough else f"; {self._required.value} is required, so none are accepted",
             )
 
-    def _wake_committers(self) -> None:
-        tell(self._switchboard.committer, Flush())
-        tell(self._switchboard.patient, Flush())
+    def _forget_refusals(self) -> None:
+        # A refused batch is tried again every second. When none was for a while, none is left, and what
+        # opened the breaker says nothing of today.
+        writes = self._switchboard.postgres_writes
+        if writes.failures != self._refusals:
+            self._refusals, self._quiet_probes = writes.failures, 0
+        elif writes.is_open:
+            self._quiet_probes += 1
+            if self._quiet_probes > _QUIET_PROBES:
+                writes.close()
 
     def _flush_impressions(self) -> None:
         try:

@@ -28,7 +28,7 @@ class ActorCrashedError(Exception):
 
 
 class SupervisedActor(pykka.ThreadingActor):
-    """An actor whose subclasses implement :meth:`handle`, and :meth:`prepare` and :meth:`died` if they like."""
+    """An actor whose subclasses implement :meth:`handle`; :meth:`prepare`, :meth:`leave`, :meth:`died` if they like."""
 
     # A host that forgot to stop us can still exit.
     use_daemon_thread = True
@@ -41,10 +41,10 @@ class SupervisedActor(pykka.ThreadingActor):
 
     @classmethod
     def start_hidden(cls, *args: Any, **kwargs: Any) -> pykka.ActorRef[Self]:
-        """Start the actor outside pykka's registry, so that the host's broadcast and stop_all pass it by."""
-        ref = cls.start(*args, **kwargs)
-        pykka.ActorRegistry.unregister(ref)
-        return ref
+        """Start the actor without registering it: the host's broadcast and stop_all pass it by."""
+        actor = cls(*args, **kwargs)
+        actor._start_actor_loop()
+        return actor.actor_ref
 
     @staticmethod
     def _create_actor_inbox() -> Any:
@@ -77,6 +77,15 @@ class SupervisedActor(pykka.ThreadingActor):
         """Note that the message in hand came a step further."""
         self.working_since = time.monotonic()
 
+    def on_stop(self) -> None:
+        """Leave; whatever escapes becomes an Exception, which stops this actor alone."""
+        try:
+            self.leave()
+        except Exception:
+            raise
+        except BaseException as error:
+            raise ActorCrashedError(f"{type(error).__name__} while {self} stopped") from error
+
     def on_failure(
         self,
         exception_type: type[BaseException] | None,
@@ -88,6 +97,9 @@ class SupervisedActor(pykka.ThreadingActor):
 
     def prepare(self) -> None:
         """Run in the actor's thread before the first message."""
+
+    def leave(self) -> None:
+        """Run in the actor's thread before it stops."""
 
     def handle(self, message: Any) -> None:
         """Handle one message. Exceptions kill the actor."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from aurora_atlan.actors.breaker import Breaker
 from aurora_atlan.actors.faults import NO_FAULTS, Faults
+from aurora_atlan.actors.messages import Flush
 from aurora_atlan.actors.scheduler import Scheduler
-from aurora_atlan.actors.supervised import Ref
+from aurora_atlan.actors.supervised import Ref, tell
 from aurora_atlan.persistence.errors import SchemaError, StoreError, StoreRefusesError
 
 _WHILE_IT_FAILS_S = 0.25
@@ -31,6 +32,11 @@ class Switchboard:
     def postgres_patience_s(self, usual_s: float) -> float:
         """Return how long a caller may wait for PostgreSQL: while it fails, only long enough to see that it is back."""
         return min(usual_s, _WHILE_IT_FAILS_S) if self.postgres.is_open else usual_s
+
+    def wake_committers(self) -> None:
+        """Have the committers try again what waits for a store."""
+        tell(self.committer, Flush())
+        tell(self.patient, Flush())
 
     def redis_failed(self, error: StoreError) -> None:
         """Open the breaker that the error speaks of."""

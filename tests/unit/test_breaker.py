@@ -71,3 +71,15 @@ def test_one_of_many_threads_closes_it() -> None:
         thread.join(5)
 
     assert sorted(answers) == [False] * 7 + [True]
+
+
+def test_every_failure_is_counted() -> None:
+    """Also while it is open: who counts sees whether something still fails."""
+    breaker = Breaker("Redis")
+
+    breaker.open("first")
+    breaker.open("second")
+    breaker.close()
+    breaker.open("third")
+
+    assert breaker.failures == 3

@@ -6,10 +6,12 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import pykka
 import pytest
 
 from aurora_atlan.actors.gathering import Gatherer
 from aurora_atlan.actors.messages import Flush
+from aurora_atlan.actors.supervised import SupervisedActor
 from booking_fakes import pump
 
 
@@ -108,3 +110,30 @@ def test_an_unknown_message_is_logged_and_ignored(wishes: _Wishes, caplog: pytes
 
     assert "unknown message of type str" in caplog.text
     assert wishes.trips == []
+
+
+class _Leaving(SupervisedActor):
+    def leave(self) -> None:
+        raise SystemExit("as the test wants")
+
+    def handle(self, message: object) -> None:
+        """Do nothing."""
+
+
+class _Host(pykka.ThreadingActor):
+    def on_receive(self, message: object) -> object:
+        return message
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_an_actor_that_exits_while_it_stops_takes_nobody_along() -> None:
+    """Pykka takes a SystemExit as the end of every actor of the process; the host's must live on."""
+    host = _Host.start()
+    try:
+        ours = _Leaving.start_hidden()
+        thread = ours._actor_weakref().thread  # type: ignore[union-attr]
+        ours.stop()
+        assert thread is None or not thread.join(5.0)
+        assert host.ask("are you there?", timeout=5.0) == "are you there?"
+    finally:
+        host.stop()

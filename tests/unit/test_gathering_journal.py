@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from aurora_atlan.actors.journal import JournalActor
-from aurora_atlan.actors.messages import AcceptJob, Refused, Reply
-from aurora_atlan.persistence.errors import StoreTimeoutError, StoreUnavailableError
+from aurora_atlan.actors.messages import AcceptJob, Flush, Refused, Reply
+from aurora_atlan.persistence.errors import StoreRefusesError, StoreTimeoutError, StoreUnavailableError
 from aurora_atlan.persistence.jobs import Enqueued, Enqueueing, QueueFull
 from aurora_atlan.persistence.records import Job, NewJob
 from booking_fakes import EVENT_ID, FakeSwitchboard, a_job, job_id_of, numbers, pump
@@ -123,6 +123,18 @@ def test_what_the_first_of_two_tries_had_queued_is_announced_all_the_same(stage:
     stage.ask(11, 12)
 
     assert numbers(stage.announced) == [1]
+
+
+def test_the_first_job_that_is_taken_again_wakes_the_committers(stage: _Stage) -> None:
+    """What they could not note while Redis took no writes is noted now, whoever saw first that it does."""
+    stage.board.redis_failed(StoreRefusesError("OOM"))
+
+    stage.ask(11)
+    stage.ask(12)
+
+    assert not stage.board.redis_writes.is_open
+    assert stage.board.committer.told == [Flush()]
+    assert stage.board.patient.told == [Flush()]
 
 
 def test_a_store_that_stays_away_opens_the_breaker(stage: _Stage) -> None:
