@@ -140,7 +140,7 @@ def _fill(database_url: str, redis_url: str, *, events: int, jobs: int) -> None:
             store.seed(event_id, highest_number=0, last_decided=0)
         new = [
             NewJob(random_job_id(event_id), event_id, buyer, 1, None)
-            for event_id, buyer in zip(itertools.cycle(event_ids), buyers)  # noqa: B905 - as long as there are buyers
+            for event_id, buyer in zip(itertools.cycle(event_ids), buyers, strict=False)
         ]
         for start in range(0, jobs, _ENQUEUE_AT_ONCE):
             store.enqueue(new[start : start + _ENQUEUE_AT_ONCE])
