@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import click
 import psutil
 import psycopg
 
@@ -214,7 +215,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _told(measures: list[Measure]) -> list[Measure]:
     for measure in measures:
         what, value, limit, verdict = measure.cells()
-        print(f"{what:48} {value:>12} {limit:>10}  {verdict}", flush=True)
+        click.echo(f"{what:48} {value:>12} {limit:>10}  {verdict}")
     return measures
 
 
