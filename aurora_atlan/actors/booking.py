@@ -8,6 +8,7 @@ is read. One rule covers live traffic and recovery alike.
 from __future__ import annotations
 
 import itertools
+import logging
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -37,6 +38,8 @@ from aurora_atlan.actors.switchboard import Switchboard
 from aurora_atlan.persistence.errors import StoreError
 from aurora_atlan.persistence.jobs import JobStore
 from aurora_atlan.persistence.records import Job
+
+log = logging.getLogger(__name__)
 
 # A job that fails this often alone is answered "poison".
 _SOLO_TRIES = 3
@@ -194,6 +197,7 @@ class BookingActor(SupervisedActor):
             case BatchFailed():
                 self._bisect(batch)
             case BatchFenced():
+                log.warning("event %d: another process has taken it over", self._cell.event_id)
                 # What the other owner has decided meanwhile, the ledger will say.
                 self._again.appendleft(batch.jobs)
                 self._epoch = None

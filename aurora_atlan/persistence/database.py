@@ -16,6 +16,7 @@ from aurora_atlan.config import ConfigurationError, Settings
 from aurora_atlan.persistence.durability import PostgresState, read_postgres_state
 from aurora_atlan.persistence.errors import (
     NoAnswerError,
+    NoConnectionFreeError,
     StoreRefusesError,
     StoreTimeoutError,
     StoreUnavailableError,
@@ -109,6 +110,9 @@ class Database:
             with translated(), self._pool.connection(within_s) as connection:
                 connection.answer_within_s = within_s or self._settings.watchdog_s
                 yield connection
+        except NoConnectionFreeError:
+            self._forget_waiters()
+            raise
         except StoreUnavailableError as error:
             # Somebody in a hurry says nothing of the other connections.
             if connection is not None and (within_s is None or not isinstance(error, StoreTimeoutError)):
@@ -158,6 +162,16 @@ class Database:
             self._drained_at = time.monotonic()
         log.warning("PostgreSQL connection lost; renewing the pool")
         self._pool.drain()
+
+    def _forget_waiters(self) -> None:
+        # The pool keeps those whose time is up in its queue until it has a connection for them. During an outage
+        # they fill the queue, and a full queue (max_waiting) refuses the very request that would make it connect
+        # again: for ever. psycopg_pool 3.3.3, ConnectionPool._getconn_unchecked.
+        pool = self._pool
+        with pool._lock:  # noqa: SLF001
+            alive = [waiter for waiter in pool._waiting if waiter.conn is None and waiter.error is None]  # noqa: SLF001
+            pool._waiting.clear()  # noqa: SLF001
+            pool._waiting.extend(alive)  # noqa: SLF001
 
     def _configure(self, connection: WatchedConnection) -> None:
         settings = self._settings

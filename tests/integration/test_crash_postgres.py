@@ -18,7 +18,7 @@ from aurora_atlan.actors.messages import BookTickets, Receipt
 from aurora_atlan.config import Settings
 from aurora_atlan.persistence.bookings import BookingStore
 from aurora_atlan.persistence.embedded import EmbeddedPostgres
-from aurora_atlan.persistence.errors import StoreUnavailableError
+from aurora_atlan.persistence.errors import StoreError, StoreUnavailableError
 from aurora_atlan.persistence.inventory import UnitOfWork
 from aurora_atlan.supervisor import Supervisor
 from harness.databases import FAST, Databases
@@ -142,6 +142,34 @@ def test_postgresql_restarting_under_load_costs_no_booking(settings: Settings, o
         rush.accepted |= {receipt.job_id: receipt for receipt in first}
         check_sale(settings, rush)
         assert [sold(url, event) for event in events] == [100] * 3
+
+
+def test_a_crowd_of_readers_during_an_outage_does_not_keep_the_pool_from_coming_back(
+    settings: Settings, own_postgres: EmbeddedPostgres
+) -> None:
+    """More readers than may wait for a connection, until none is left: the first after the return gets one."""
+    crowded = replace(settings, pool_waiting_max=4, pool_timeout_s=0.2)
+    with running(crowded) as supervisor:
+        [event], first = begin(supervisor, [10])
+        own_postgres.stop()
+        until = time.monotonic() + 1.5
+
+        def ask() -> None:
+            while time.monotonic() < until:
+                with contextlib.suppress(StoreError):
+                    supervisor.bookings.installation_key()
+
+        readers = [threading.Thread(target=ask) for _ in range(16)]
+        for reader in readers:
+            reader.start()
+        for reader in readers:
+            reader.join(10.0)
+        own_postgres.start()
+        wait_until(lambda: supervisor.health().components["postgresql"].ok, 3.0, "health says so")
+        assert supervisor.bookings.installation_key()
+        [buyer] = make_buyers(crowded.database_url or "", 1)
+        last = supervisor.submit(BookTickets(event, buyer))
+        wait_decided(crowded.database_url or "", [first[0].job_id, last.job_id], timeout_s=2.0)
 
 
 def test_postgresql_down_at_start_is_waited_for(settings: Settings, own_postgres: EmbeddedPostgres) -> None:
