@@ -67,6 +67,8 @@ class Row:
     long: int
     # Called once; repeats the fault while ``stage.more()``; raises FaultError.
     run: Callable[[Stage], None]
+    # It measures milliseconds: nothing else may run meanwhile.
+    alone: bool = False
 
 
 @dataclass

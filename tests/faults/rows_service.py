@@ -306,6 +306,7 @@ ROWS = (
         1,
         10,
         crowd,
+        alone=True,
     ),
     Row("sigterm", "SIGTERM under load", "0 aborted requests; exit <= 20 s", 20, 200, sigterm),
     Row("mixed", "mixed nemesis every 10 s", "all; memory, descriptors, threads flat", 30, 2_880, mixed),

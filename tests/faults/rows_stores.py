@@ -365,8 +365,8 @@ _TRANSIENT = "deadlock, serialization failure, lock timeout injected"
 _NONE_FAILED = "no job failed"
 
 ROWS: tuple[Row, ...] = (
-    Row("foreign-lock", f"{_ONE_EVENT}: foreign lock", _OTHERS, 10, 50, foreign_lock),
-    Row("slow-postgres", f"{_ONE_EVENT}: slow PostgreSQL", _OTHERS, 10, 50, slow_postgres),
+    Row("foreign-lock", f"{_ONE_EVENT}: foreign lock", _OTHERS, 10, 50, foreign_lock, alone=True),
+    Row("slow-postgres", f"{_ONE_EVENT}: slow PostgreSQL", _OTHERS, 10, 50, slow_postgres, alone=True),
     Row("deadlock", f"{_TRANSIENT}: deadlock", _NONE_FAILED, 50, 1_000, deadlock),
     Row(
         "serialization-failure", f"{_TRANSIENT}: serialization failure", _NONE_FAILED, 50, 1_000, serialization_failure

@@ -92,13 +92,18 @@ class Runner:
         with orphans_are_ours():
             try:
                 while waiting or self._running:
-                    while waiting and len(self._running) < self._jobs:
+                    while waiting and self._may_start(waiting[0]):
                         self._start(waiting.pop(0), rows_left=len(waiting) + 1)
                     self._listen()
             finally:
                 for performance in self._running:
                     self._end(performance)
         return self._results
+
+    def _may_start(self, row: Row) -> bool:
+        if any(performance.result.row.alone for performance in self._running):
+            return False
+        return len(self._running) < (1 if row.alone else self._jobs)
 
     def _start(self, row: Row, rows_left: int) -> None:
         folder = Path(tempfile.mkdtemp(prefix="aaf"))
