@@ -18,12 +18,14 @@ from aurora_atlan.actors.messages import Batch
 from aurora_atlan.config import Settings
 from aurora_atlan.persistence.bookings import BookingStore
 from aurora_atlan.persistence.database import Database
+from aurora_atlan.persistence.embedded import EmbeddedRedis
 from aurora_atlan.persistence.events import EventStore, NewEvent
 from aurora_atlan.persistence.job_ids import random_job_id
 from aurora_atlan.persistence.jobs import Enqueued, JobStore
 from aurora_atlan.persistence.records import Job, NewJob
 from aurora_atlan.persistence.redis_clients import patient_client
 from aurora_atlan.supervisor import Supervisor
+from harness.short_paths import short_folder
 from harness_sales import check_audit, make_buyers, running
 
 SHOWTIME = datetime(2027, 6, 1, 20, tzinfo=UTC)
@@ -107,6 +109,16 @@ def enqueue(jobs: JobStore) -> Callable[..., Job]:
         return answer.job
 
     return put
+
+
+@pytest.fixture
+def own_redis() -> Iterator[EmbeddedRedis]:
+    """A running Redis of this test's own, durability "always"."""
+    with short_folder() as folder:
+        server = EmbeddedRedis(folder / "redis", folder / "redis.log")
+        server.start()
+        yield server
+        server.stop()
 
 
 class _Nobody:

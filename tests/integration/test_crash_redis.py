@@ -6,7 +6,6 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +17,6 @@ from aurora_atlan.actors.messages import BookTickets, JobState
 from aurora_atlan.config import Settings
 from aurora_atlan.persistence.embedded import EmbeddedRedis
 from aurora_atlan.supervisor import Supervisor
-from harness.short_paths import short_folder
 from harness_sales import (
     Rush,
     attempts,
@@ -33,16 +31,6 @@ from harness_sales import (
     wait_decided,
     wait_until,
 )
-
-
-@pytest.fixture
-def own_redis() -> Iterator[EmbeddedRedis]:
-    """A running Redis of this test's own, durability "always"."""
-    with short_folder() as folder:
-        server = EmbeddedRedis(folder / "redis", folder / "redis.log")
-        server.start()
-        yield server
-        server.stop()
 
 
 @pytest.fixture

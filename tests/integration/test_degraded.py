@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
 from dataclasses import replace
 
 import psycopg
@@ -16,7 +15,6 @@ from aurora_atlan.config import Settings
 from aurora_atlan.persistence.embedded import EmbeddedRedis
 from aurora_atlan.persistence.records import Reason
 from aurora_atlan.supervisor import Supervisor
-from harness.short_paths import short_folder
 from harness_sales import (
     Rush,
     attempts,
@@ -29,16 +27,6 @@ from harness_sales import (
     wait_decided,
     wait_until,
 )
-
-
-@pytest.fixture
-def own_redis() -> Iterator[EmbeddedRedis]:
-    """A running Redis of this test's own."""
-    with short_folder() as folder:
-        server = EmbeddedRedis(folder / "redis", folder / "redis.log")
-        server.start()
-        yield server
-        server.stop()
 
 
 @pytest.fixture
