@@ -17,8 +17,7 @@ from uuid import UUID
 
 from aurora_atlan.actors.acceptance import Acceptance
 from aurora_atlan.actors.booking import BookingActor
-from aurora_atlan.actors.breaker import Breaker
-from aurora_atlan.actors.cell import CellState, EventCell, RestartPolicy
+from aurora_atlan.actors.cell import EventCell, RestartPolicy
 from aurora_atlan.actors.cells import Cells
 from aurora_atlan.actors.commit import Committing
 from aurora_atlan.actors.committer import CommitterActor
@@ -26,7 +25,7 @@ from aurora_atlan.actors.direct import DirectBooking
 from aurora_atlan.actors.errors import UnavailableError
 from aurora_atlan.actors.faults import Faults
 from aurora_atlan.actors.gate import CapacityChanged, Gate
-from aurora_atlan.actors.health import ComponentHealth, HealthReport
+from aurora_atlan.actors.health import HealthReport, actors_health, postgres_health, redis_health
 from aurora_atlan.actors.journal import JournalActor
 from aurora_atlan.actors.liaison import Liaison
 from aurora_atlan.actors.losses import LossWatch
@@ -234,52 +233,18 @@ class Supervisor:
 
     def health(self) -> HealthReport:
         """Return the state of the service as known now; asks nobody, so it never waits."""
-        board = self._switchboard
-        known = self._liaison.installation_key is not None
-        alive = self._cells.alive()
-        quarantined = [cell.event_id for cell in self._cells.every() if cell.state is CellState.QUARANTINED]
+        board, liaison, settings = self._switchboard, self._liaison, self.settings
         gatherers = all(ref is not None and ref.is_alive() for ref in (board.journal, board.committer, board.patient))
-        state, postgres = self._liaison.redis_state, self._liaison.postgres_state
-        components = {
-            "redis": ComponentHealth(
-                not (board.redis.is_open or board.redis_writes.is_open) and state is not None,
-                _connection(board.redis, board.redis_writes, reached=state is not None),
-                {
-                    "durability": state.durability.value if state is not None else None,
-                    "maxmemoryPolicy": state.maxmemory_policy if state is not None else None,
-                    "role": state.role if state is not None else None,
-                    "version": state.version if state is not None else None,
-                    "rollbacks": self._losses.rollbacks,
-                    "lostAtMost": self._losses.lost_at_most,
-                },
-            ),
-            "postgresql": ComponentHealth(
-                not (board.postgres.is_open or board.postgres_writes.is_open) and known,
-                _connection(board.postgres, board.postgres_writes, reached=known),
-                {
-                    "durability": postgres.durability.value if postgres is not None else None,
-                    "fsync": postgres.fsync if postgres is not None else None,
-                    "synchronousCommit": postgres.synchronous_commit if postgres is not None else None,
-                    "version": postgres.version if postgres is not None else None,
-                },
-            ),
-            "actors": ComponentHealth(
-                gatherers and not quarantined,
-                "running" if gatherers else "restarting",
-                {
-                    "alive": len(alive),
-                    "waiting": self._cells.wanting(),
-                    "quarantined": len(quarantined),
-                    "restarts": self._actor_restarts,
-                },
-            ),
-        }
+        known = liaison.installation_key is not None
+        redis = redis_health(board, liaison.redis_state, self._losses)
+        postgresql = postgres_health(board, liaison.postgres_state, reached=known)
+        actors = actors_health(self._cells, running=gatherers, restarts=self._actor_restarts)
         # With PostgreSQL away bookings are still accepted, and wait: taking the service out of rotation
         # would only refuse them. With Redis away they are decided at once, if the operator wants that.
-        direct = self.settings.degraded_booking and components["postgresql"].ok
-        safe = self._liaison.durability.suffices(Durability(self.settings.required_durability))
-        ready = self._accepting and gatherers and (components["redis"].ok or direct) and known and safe
-        return HealthReport(ready, components)
+        direct = settings.degraded_booking and postgresql.ok
+        safe = liaison.durability.suffices(Durability(settings.required_durability))
+        ready = self._accepting and gatherers and (redis.ok or direct) and known and safe
+        return HealthReport(ready, {"redis": redis, "postgresql": postgresql, "actors": actors})
 
     # The watching thread.
 
@@ -450,15 +415,6 @@ class Supervisor:
                 # Again and again: one that was just being started was not there to be told.
                 tell(cell.ref, Drain())
             time.sleep(_DRAIN_TICK_S)
-
-
-def _connection(reach: Breaker, writes: Breaker, *, reached: bool) -> str:
-    # The reason names hosts and paths: it is for the log, not for whoever may read health.
-    if reach.is_open:
-        return "out of reach; trying again, the log says why"
-    if writes.is_open:
-        return "takes no writes; trying again, the log says why"
-    return "connected" if reached else "not reached yet"
 
 
 def _job_store(settings: Settings, client: Any) -> JobStore:
