@@ -35,7 +35,9 @@ _CANCELLED = 0.05
 _CONNECTIONS = 64
 # Wishes that wait for their final answer; beyond them nobody new comes.
 _UNDER_WAY_MAX = 1_500
-_REQUEST_TIMEOUT_S = 10.0
+# The service answers within 1.5 s or not at all; whoever waits longer keeps a slot from others.
+_REQUEST_TIMEOUT_S = 3.0
+_STOP_WITHIN_S = 12.0
 _ASK_FIRST_S = 0.1
 _ASK_LAST_S = 1.5
 _RETRY_S = 0.4
@@ -116,7 +118,7 @@ class Load:
         self._over.set()
         self._loop_thread.join(patience_s)
         self._give_up.set()
-        self._loop_thread.join(_REQUEST_TIMEOUT_S)
+        self._loop_thread.join(_STOP_WITHIN_S)
         self._office_thread.join(10.0)
         if self._failure is not None:
             raise self._failure
@@ -139,7 +141,7 @@ class Load:
         """Send everybody home at once, whatever they have been told."""
         self._over.set()
         self._give_up.set()
-        self._loop_thread.join(_REQUEST_TIMEOUT_S + 2.0)
+        self._loop_thread.join(_STOP_WITHIN_S)
 
     # The office.
 
@@ -275,8 +277,9 @@ class Load:
     async def _send(
         self, method: str, path: str, headers: dict[str, str], data: bytes | None
     ) -> tuple[int, Any, float]:
-        url = self._chance.choice(self.urls) + path
         async with self._slots:
+            # Chosen now: who waited for a slot knows meanwhile which service is away.
+            url = self._chance.choice(self.urls) + path
             sent_at = time.monotonic()
             async with self._session.request(method, url, headers=headers, data=data) as response:
                 content = await response.read()

@@ -99,13 +99,12 @@ def frozen_owner(stage: Stage) -> None:
             frozen = act.world.services[turn % 2]
             other = act.world.services[1 - turn % 2]
             turn += 1
-            epochs = _epochs(act.world)
+            owners = _owners(act.world)
             load.urls = [other.url]
             act.watches[frozen].serving(False)
             os.kill(frozen.pid, signal.SIGSTOP)
             try:
-                # Until somebody else owns what it owned.
-                wait_for(partial(_newer, act.world, epochs), 2 * lease_s + 10.0, "the other takes events over")
+                wait_for(partial(_taken_over, act.world, owners), 2 * lease_s + 10.0, "the other takes an event over")
                 act.let_decide(20, within_s=2 * lease_s + 15.0)
             finally:
                 os.kill(frozen.pid, signal.SIGCONT)
@@ -215,8 +214,15 @@ def _deposed(act: Scene) -> None:
     act.expect(aborts, "no service says that its batch met a newer epoch")
 
 
-def _newer(world: World, epochs: int) -> bool:
-    return _epochs(world) > epochs
+def _owners(world: World) -> dict[int, int]:
+    with world.connect() as connection:
+        rows = connection.execute("SELECT event_id, owner FROM event_inventory WHERE owner IS NOT NULL").fetchall()
+    return {int(str(event_id)): int(str(owner)) for event_id, owner in rows}
+
+
+def _taken_over(world: World, before: dict[int, int]) -> bool:
+    # From one owner to another, not from nobody: that is what an owner who wakes up must meet.
+    return any(before.get(event_id, owner) != owner for event_id, owner in _owners(world).items())
 
 
 def _accepted(rush: HttpRush, count: int) -> bool:
