@@ -28,7 +28,8 @@ def stage_for(row: Row, folder: Path) -> Stage:
     return Stage(Scale.ONCE, wanted(row, Scale.ONCE), folder, _BUDGET_S)
 
 
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.key)
+# Those that measure milliseconds need the machine for themselves; two test files run at a time here.
+@pytest.mark.parametrize("row", [row for row in ROWS if not row.alone], ids=lambda row: row.key)
 def test_a_row_passes_once(row: Row) -> None:
     """The fault is injected at least once, and whatever the row demands is met."""
     with short_folder() as folder:
