@@ -99,11 +99,13 @@ class Supervisor:
         self._cells = Cells(policy, self._scheduler.wake.set)
         job_age_max = None if settings.job_max_age_s is None else timedelta(seconds=settings.job_max_age_s)
         self._committing = Committing(self.bookings, self._owner, settings.lease_s, job_age_max, faults)
+        self._losses = LossWatch(self._cells, self._fast_jobs)
         self._acceptance = Acceptance(
             self._switchboard,
             self._cells,
             self._fast_jobs,
             self.bookings,
+            self._losses,
             timeout_s=settings.accept_timeout_s,
             required=Durability(settings.required_durability),
             direct=DirectBooking(self.bookings) if settings.degraded_booking else None,
@@ -111,7 +113,6 @@ class Supervisor:
         self._desk = StatusDesk(self._switchboard, self._fast_jobs, self.bookings, settings.accept_timeout_s)
         self._gate = Gate(self.bookings, self._jobs)
         self._relay = OutboxRelay(self.database, on_outcome, faults)
-        self._losses = LossWatch(self._cells, self._fast_jobs)
         self._liaison = Liaison(
             settings,
             self._switchboard,

@@ -21,6 +21,7 @@ from aurora_atlan.actors.errors import (
     UnavailableError,
     UnknownEventError,
 )
+from aurora_atlan.actors.losses import LossWatch
 from aurora_atlan.actors.messages import AcceptJob, BookTickets, JobStatus, Receipt, Refused, Reply
 from aurora_atlan.actors.supervised import lives, tell
 from aurora_atlan.actors.switchboard import Switchboard
@@ -56,6 +57,7 @@ class Acceptance:
         cells: Cells,
         jobs: JobStore,
         bookings: BookingStore,
+        losses: LossWatch,
         *,
         timeout_s: float,
         required: Durability,
@@ -65,6 +67,7 @@ class Acceptance:
         self._cells = cells
         self._jobs = jobs
         self._bookings = bookings
+        self._losses = losses
         self._timeout_s = timeout_s
         self._required = required
         # Decides while Redis is away; None: bookings are refused then.
@@ -186,6 +189,9 @@ class Acceptance:
         cell = self._cells.get(event_id)
         highest = max(last_number, cell.highest_number if cell is not None else 0)
         try:
+            if cell is not None:
+                # It was seeded once: Redis has forgotten the event, without ever being away.
+                self._losses.compare()
             self._jobs.seed(event_id, highest_number=highest, last_decided=last_number)
         except StoreError as error:
             raise UnavailableError(_OUT_OF_REACH) from error

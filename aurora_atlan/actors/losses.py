@@ -1,6 +1,7 @@
-"""Notices when Redis comes back without jobs it had accepted, and says how many at most.
+"""Notices when Redis is without jobs it had accepted, and says how many at most.
 
-What this process was told and what Redis knows after an outage are compared before anything new is accepted.
+What this process was told and what Redis knows are compared after every outage, before anything new is accepted,
+and when Redis turns out not to know an event that it knew.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ class LossWatch:
             self.rollbacks += 1
             self.lost_at_most += lost
             log.error(
-                "Redis came back without its last jobs: at most %d accepted bookings are lost undecided; "
+                "Redis is without its last jobs: at most %d accepted bookings are lost undecided; "
                 "asked for, they are unknown and can be made again",
                 lost,
             )

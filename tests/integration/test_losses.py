@@ -11,6 +11,7 @@ from typing import Any
 
 import psycopg
 import pytest
+import redis
 
 from aurora_atlan.actors.messages import BookTickets
 from aurora_atlan.config import Settings
@@ -67,4 +68,29 @@ def test_a_redis_that_comes_back_empty_is_reported(
         # The numbers go on above everything that was ever given.
         last = supervisor.submit(BookTickets(event, buyers[5]))
         assert last.queue_number == 2 + undecided + 1
+        wait_decided(url, [last.job_id])
+
+
+def test_a_redis_that_forgot_without_being_away_is_reported(
+    settings: Settings, redis_client: redis.Redis, hold_row: Callable[[int], psycopg.Connection[Any]]
+) -> None:
+    """Emptied behind our back, as by a failover that no connection noticed: the next booking brings it to light."""
+    url = settings.database_url
+    assert url is not None
+    with running(settings) as supervisor:
+        event = make_event(supervisor, 10)
+        buyers = make_buyers(url, 4)
+        first = supervisor.submit(BookTickets(event, buyers[0]))
+        wait_decided(url, [first.job_id])
+        wait_until(lambda: not supervisor._fast_jobs.events_with_work(10), 3.0, "it is finished in Redis")
+        stranger = hold_row(event)
+        for buyer in buyers[1:3]:
+            supervisor.submit(BookTickets(event, buyer))
+        redis_client.flushdb()
+
+        last = supervisor.submit(BookTickets(event, buyers[3]))
+        stranger.rollback()
+
+        assert last.queue_number == 4
+        assert supervisor.health().components["redis"].values["lostAtMost"] == 2
         wait_decided(url, [last.job_id])
