@@ -116,7 +116,6 @@ class Supervisor:
         self._liaison = Liaison(
             settings,
             self._switchboard,
-            self.database,
             self._fast_jobs,
             self.bookings,
             self._losses,

@@ -15,7 +15,6 @@ from aurora_atlan.actors.losses import LossWatch
 from aurora_atlan.actors.switchboard import Switchboard
 from aurora_atlan.config import Settings
 from aurora_atlan.persistence.bookings import BookingStore
-from aurora_atlan.persistence.database import Database
 from aurora_atlan.persistence.durability import Durability, PostgresState, RedisState, weakest
 from aurora_atlan.persistence.errors import StoreError
 from aurora_atlan.persistence.impressions import ImpressionCounter
@@ -42,7 +41,6 @@ class Liaison:
         self,
         settings: Settings,
         switchboard: Switchboard,
-        database: Database,
         jobs: JobStore,
         bookings: BookingStore,
         losses: LossWatch,
@@ -51,7 +49,6 @@ class Liaison:
     ) -> None:
         self._settings = settings
         self._switchboard = switchboard
-        self._database = database
         self._jobs = jobs
         self._bookings = bookings
         self._losses = losses
@@ -114,7 +111,7 @@ class Liaison:
             self._postgres_asked_at = time.monotonic()
             self._owner_lock.keep()
             if time.monotonic() >= self._read_postgres_at:
-                self.postgres_state = self._database.state()
+                self.postgres_state = self._owner_lock.postgres_state()
                 self._read_postgres_at = time.monotonic() + _READ_DURABILITY_EVERY_S
                 self._judge_durability()
             # The last that is learned at the start: whoever finds it here finds the rest.

@@ -13,7 +13,6 @@ import psycopg
 import psycopg_pool
 
 from aurora_atlan.config import ConfigurationError, Settings
-from aurora_atlan.persistence.durability import PostgresState, read_postgres_state
 from aurora_atlan.persistence.errors import (
     NoAnswerError,
     NoConnectionFreeError,
@@ -140,11 +139,6 @@ class Database:
             )
             self._configure(connection)
             return connection
-
-    def state(self) -> PostgresState:
-        """Read how safe a commit is as PostgreSQL is configured now."""
-        with self.transaction() as connection:
-            return read_postgres_state(connection)
 
     def _rows(
         self, query: bytes, parameters: Mapping[str, Any] | None, within_s: float | None

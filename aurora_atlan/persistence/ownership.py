@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 
 from aurora_atlan.persistence.database import Connection, Database
+from aurora_atlan.persistence.durability import PostgresState, read_postgres_state
 from aurora_atlan.persistence.errors import StoreError, translated
 
 
@@ -38,6 +39,15 @@ class OwnerLock:
             else:
                 with translated():
                     self._connection.execute("SELECT 1")
+        except StoreError:
+            self.release()
+            raise
+
+    def postgres_state(self) -> PostgresState:
+        """Read how safe a commit is as PostgreSQL is configured now; to be called while the lock is kept."""
+        assert self._connection is not None
+        try:
+            return read_postgres_state(self._connection)
         except StoreError:
             self.release()
             raise

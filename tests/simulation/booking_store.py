@@ -12,6 +12,7 @@ from uuid import UUID
 import orjson
 
 from aurora_atlan.persistence.bookings import RecordedJob
+from aurora_atlan.persistence.durability import PostgresState
 from aurora_atlan.persistence.errors import (
     DataError,
     LockNotGrantedError,
@@ -494,6 +495,10 @@ class OwnerLockDouble:
             raise
         self._generation = self._server.generation
         self._server.owners.add(self._owner)
+
+    def postgres_state(self) -> PostgresState:
+        """Tell how safe a commit is."""
+        return PostgresState(fsync=True, full_page_writes=True, synchronous_commit="on", version="18")
 
     def release(self) -> None:
         """Let go of the lock."""

@@ -20,7 +20,6 @@ from aurora_atlan.actors import acceptance, booking, commit, messages, supervise
 from aurora_atlan.actors.decide import Facts, Ruling, decide
 from aurora_atlan.actors.supervised import Ref
 from aurora_atlan.persistence import job_ids
-from aurora_atlan.persistence.durability import PostgresState
 from aurora_atlan.persistence.records import Inventory, Job
 from simulation.booking_store import BookingStoreDouble, OwnerLockDouble
 from simulation.queue_store import JobStoreDouble
@@ -86,10 +85,6 @@ class _NoDatabase:
 
     def close(self) -> None:
         """Do nothing."""
-
-    def state(self) -> PostgresState:
-        """Tell how safe a commit is."""
-        return PostgresState(fsync=True, full_page_writes=True, synchronous_commit="on", version="18")
 
 
 class _FaultsDouble:
