@@ -22,6 +22,7 @@ from aurora_atlan.http.passwords import Passwords
 from aurora_atlan.http.tokens import TokenIssuer
 from aurora_atlan.persistence.bookings import HistoryEntry
 from aurora_atlan.persistence.events import Event, NewEvent
+from aurora_atlan.persistence.records import Booking
 from aurora_atlan.persistence.users import Credentials, NewRefreshToken, NewUser, User
 
 NOW = datetime(2026, 11, 22, 19, 30, 15, 250_000, tzinfo=UTC)
@@ -119,6 +120,8 @@ class FakeSupervisor:
         self.attempts: list[BookTickets] = []
         self.statuses: dict[UUID, JobStatus] = {}
         self.failure: BaseException | None = None
+        # What was called, with what.
+        self.asked: list[tuple[object, ...]] = []
         self.replayed = False
         # Given at once to everybody who books.
         self.answer: JobStatus | None = None
@@ -141,6 +144,25 @@ class FakeSupervisor:
             durability="always",
             answer=self.answer,
         )
+
+    def cancel(self, booking_id: int, user_id: int | None = None) -> Booking:
+        if self.failure is not None:
+            raise self.failure
+        self.asked.append(("cancel", booking_id, user_id))
+        return Booking(booking_id, uuid4(), 1, 7, 2, "cancelled", NOW, NOW)
+
+    def withdraw(self, job_id: UUID, user_id: int | None = None) -> None:
+        if self.failure is not None:
+            raise self.failure
+        self.asked.append(("withdraw", job_id, user_id))
+
+    def pause(self, event_id: int | None = None) -> None:
+        if self.failure is not None:
+            raise self.failure
+        self.asked.append(("pause", event_id))
+
+    def resume(self, event_id: int | None = None) -> None:
+        self.asked.append(("resume", event_id))
 
     def status(self, job_id: UUID) -> JobStatus | None:
         if self.failure is not None:

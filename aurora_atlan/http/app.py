@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 from aurora_atlan.http.application import Application
 from aurora_atlan.http.auth import Login, Register
 from aurora_atlan.http.authentication import Authenticator
-from aurora_atlan.http.bookings import Book, History, Status
+from aurora_atlan.http.bookings import Book, Cancel, History, Status, Withdraw
 from aurora_atlan.http.events import Event, Events, NewEvents
 from aurora_atlan.http.health import Live, Ready, Startup
 from aurora_atlan.http.passwords import Passwords
+from aurora_atlan.http.queue import Pause, Resume
 from aurora_atlan.http.refresh_tokens import RefreshTokens
 from aurora_atlan.http.tokens import TokenIssuer, TokenVerifier, signing_key
 from aurora_atlan.persistence.users import UserStore
@@ -46,7 +47,11 @@ def create_app(supervisor: Supervisor, draining: Callable[[], bool] = _never) ->
     app.add_route("/api/events/{event_id}/view", Event(events, impressions))
     app.add_route("/api/bookings/{event_id}/book", Book(supervisor, authenticator))
     app.add_route("/api/bookings/status/{job_id}", Status(supervisor, authenticator))
+    app.add_route("/api/bookings/jobs/{job_id}", Withdraw(supervisor, authenticator))
+    app.add_route("/api/bookings/{event_id}/cancel", Cancel(supervisor, authenticator))
     app.add_route("/api/bookings/history", History(bookings, impressions, authenticator))
+    app.add_route("/api/admin/queue/pause", Pause(supervisor, authenticator))
+    app.add_route("/api/admin/queue/resume", Resume(supervisor, authenticator))
     app.add_route("/livez", Live())
     app.add_route("/readyz", Ready(supervisor, draining))
     return app

@@ -1,4 +1,4 @@
-"""Resources: booking, a booking's status, and one's own bookings."""
+"""Resources: booking, a booking's status, taking it back, and one's own bookings."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import falcon
 
+from aurora_atlan.actors.errors import AlreadyDecidedError
 from aurora_atlan.actors.messages import BookTickets, JobState, JobStatus
 from aurora_atlan.http import schemas
 from aurora_atlan.http.authentication import Authenticator
@@ -102,6 +103,43 @@ class Status:
     on_head = on_get
 
 
+class Withdraw:
+    """DELETE /api/bookings/jobs/{jobId}."""
+
+    def __init__(self, supervisor: Supervisor, authenticator: Authenticator) -> None:
+        self._supervisor = supervisor
+        self._authenticator = authenticator
+
+    def on_delete(self, req: falcon.Request, resp: falcon.Response, job_id: str) -> None:
+        """Take a waiting attempt out of the queue; once it is decided, it is too late."""
+        caller = self._authenticator.required(req, _BUYERS)
+        job = path_job_id(req, job_id)
+        try:
+            self._supervisor.withdraw(job, _only_own(caller))
+        except AlreadyDecidedError:
+            decided = self._supervisor.status(job)
+            outcome = {} if decided is None else {"outcome": _full(decided)}
+            raise Problem(
+                409, "already-decided", "The job has its answer and cannot be withdrawn.", members=outcome
+            ) from None
+        respond(resp, {"message": "The booking attempt was withdrawn.", "jobId": str(job)})
+
+
+class Cancel:
+    """DELETE /api/bookings/{id}/cancel."""
+
+    def __init__(self, supervisor: Supervisor, authenticator: Authenticator) -> None:
+        self._supervisor = supervisor
+        self._authenticator = authenticator
+
+    def on_delete(self, req: falcon.Request, resp: falcon.Response, event_id: str) -> None:
+        """Cancel a booking and free its seats; repeating it changes nothing."""
+        caller = self._authenticator.required(req, _BUYERS)
+        # The router wants one name for this segment, which is an event's id elsewhere.
+        booking = self._supervisor.cancel(path_id(req, event_id), _only_own(caller))
+        respond(resp, {"message": "The booking is cancelled.", "booking": booking_json(booking)})
+
+
 class History:
     """GET /api/bookings/history."""
 
@@ -130,6 +168,11 @@ class History:
             "cancelledAt": format_optional_time(booking.cancelled_at),
             "event": event_json(entry.event, self._impressions.pending(booking.event_id)),
         }
+
+
+def _only_own(caller: Principal) -> int | None:
+    # An administrator may take back everybody's.
+    return None if caller.role == "ADMIN" else caller.user_id
 
 
 def _may_see_all(caller: Principal | None, status: JobStatus) -> bool:

@@ -14,7 +14,9 @@ from aurora_atlan.actors.errors import (
     QueueFullError,
     TooManyInFlightError,
     UnavailableError,
+    UnknownBookingError,
     UnknownEventError,
+    UnknownJobError,
 )
 from aurora_atlan.http.bookings import status_path
 from aurora_atlan.http.passwords import BusyError
@@ -28,6 +30,8 @@ log = logging.getLogger(__name__)
 def add_error_handlers(app: falcon.App[Any, Any]) -> None:
     """Register the handlers; what none of them knows is a 500."""
     app.add_error_handler(UnknownEventError, _unknown_event)
+    app.add_error_handler(UnknownBookingError, _unknown_booking)
+    app.add_error_handler(UnknownJobError, _unknown_job)
     app.add_error_handler(IdempotencyConflictError, _idempotency_conflict)
     app.add_error_handler(TooManyInFlightError, _too_many_in_flight)
     app.add_error_handler(QueueFullError, _queue_full)
@@ -42,6 +46,18 @@ def _unknown_event(
     _req: falcon.Request, _resp: falcon.Response, _error: UnknownEventError, _params: dict[str, Any]
 ) -> NoReturn:
     raise Problem(404, "unknown-event", "There is no event with this id.")
+
+
+def _unknown_booking(
+    _req: falcon.Request, _resp: falcon.Response, _error: UnknownBookingError, _params: dict[str, Any]
+) -> NoReturn:
+    raise Problem(404, "unknown-booking", "You have no booking with this id.")
+
+
+def _unknown_job(
+    _req: falcon.Request, _resp: falcon.Response, _error: UnknownJobError, _params: dict[str, Any]
+) -> NoReturn:
+    raise Problem(404, "unknown-job", "You have no job with this id.")
 
 
 def _idempotency_conflict(

@@ -290,3 +290,50 @@ def test_before_the_migrations_it_is_503_not_500(settings: Settings, database_ur
         login = api.call("POST", "/api/auth/login", {"email": "ada@example.com", "password": "correct horse"})
         assert login.status == 503
         assert "users" not in json.dumps(login.json)
+
+
+def test_a_cancelled_seat_is_sold_again(api: Api):
+    """Cancelling twice is one cancellation; nobody cancels somebody else's; the job stays completed."""
+    first, second, third = api.buyers(3)
+    event_id = api.event(capacity=1)
+    booked = api.call("POST", f"/api/bookings/{event_id}/book", token=first)
+    booking = api.outcome(booked, first)["result"]["booking"]
+    path = f"/api/bookings/{booking['id']}/cancel"
+
+    assert api.call("DELETE", path, token=second).status == 404
+    cancelled = api.call("DELETE", path, token=first)
+    assert cancelled.status == 200
+    assert cancelled.json["booking"] == {**booking, "status": "cancelled"}
+    assert api.call("DELETE", path, token=first).json == cancelled.json
+
+    again = api.outcome(api.call("POST", f"/api/bookings/{event_id}/book", token=second), second)
+    assert again["status"] == "completed"
+    refused = api.outcome(api.call("POST", f"/api/bookings/{event_id}/book", token=third), third)
+    assert (refused["status"], refused["reason"]) == ("failed", "sold_out")
+    status = api.call("GET", booked.json["statusEndpoint"], token=first).json
+    assert (status["status"], status["result"]["booking"]["status"]) == ("completed", "cancelled")
+    assert api.call("DELETE", f"/api/bookings/{booking['id'] + 1000}/cancel", token=first).status == 404
+
+
+def test_a_pause_holds_decisions_and_a_withdrawn_attempt_is_not_decided(api: Api):
+    """What waits in a paused event can be withdrawn by its owner alone; the rest is decided after the resume."""
+    first, second = api.buyers(2)
+    operator = api.issuer.issue(1, "OPS", 1)
+    event_id = api.event(capacity=1)
+    assert api.call("POST", f"/api/admin/queue/pause?eventId={event_id}", token=operator).status == 200
+    withdrawn = api.call("POST", f"/api/bookings/{event_id}/book", token=first)
+    kept = api.call("POST", f"/api/bookings/{event_id}/book", token=second)
+    path = f"/api/bookings/jobs/{withdrawn.json['jobId']}"
+
+    assert api.call("DELETE", path, token=second).status == 404
+    assert api.call("DELETE", path, token=first).status == 200
+    assert api.call("DELETE", path, token=first).status == 200
+    assert api.call("POST", f"/api/admin/queue/resume?eventId={event_id}", token=operator).status == 200
+
+    assert api.outcome(kept, second)["status"] == "completed"
+    told = api.outcome(withdrawn, first)
+    assert (told["status"], told["reason"]) == ("failed", "cancelled")
+    too_late = api.call("DELETE", f"/api/bookings/jobs/{kept.json['jobId']}", token=second)
+    assert too_late.status == 409
+    assert too_late.json["outcome"]["status"] == "completed"
+    assert api.call("POST", "/api/admin/queue/pause?eventId=999999", token=operator).status == 404

@@ -9,12 +9,15 @@ from uuid import UUID, uuid4
 import pytest
 
 from aurora_atlan.actors.errors import (
+    AlreadyDecidedError,
     DurabilityUnmetError,
     EventQuarantinedError,
     IdempotencyConflictError,
     QueueFullError,
     TooManyInFlightError,
     UnavailableError,
+    UnknownBookingError,
+    UnknownJobError,
 )
 from aurora_atlan.actors.messages import BookTickets, JobState, JobStatus
 from aurora_atlan.persistence.bookings import HistoryEntry
@@ -134,7 +137,9 @@ def test_any_other_idempotency_key_is_400(service: Service, key: str):
         "²",
     ],
 )
-@pytest.mark.parametrize("method_and_path", ["POST /api/bookings/{}/book", "GET /api/events/{}/view"])
+@pytest.mark.parametrize(
+    "method_and_path", ["POST /api/bookings/{}/book", "GET /api/events/{}/view", "DELETE /api/bookings/{}/cancel"]
+)
 def test_a_malformed_event_id_is_400(service: Service, method_and_path: str, event_id: str):
     method, path = method_and_path.split(" ")
     result = service.client.simulate_request(method, path.format(event_id), headers=service.bearer())
@@ -173,7 +178,18 @@ BAD_AUTHORIZATION = [
 
 
 @pytest.mark.parametrize("authorization", [None, *BAD_AUTHORIZATION])
-@pytest.mark.parametrize("method_and_path", [f"POST {BOOK}", "GET /api/bookings/history", "POST /api/events/create"])
+@pytest.mark.parametrize(
+    "method_and_path",
+    [
+        f"POST {BOOK}",
+        "GET /api/bookings/history",
+        "POST /api/events/create",
+        "DELETE /api/bookings/11/cancel",
+        "DELETE /api/bookings/jobs/2c5ea4c0-4067-81e9-8f3b-7c1ad4f8c2d1",
+        "POST /api/admin/queue/pause",
+        "POST /api/admin/queue/resume",
+    ],
+)
 def test_without_a_valid_token_it_is_401(service: Service, method_and_path: str, authorization: str | None):
     method, path = method_and_path.split(" ")
     headers = {} if authorization is None else {"Authorization": authorization}
@@ -209,6 +225,10 @@ def test_the_scheme_is_case_insensitive(service: Service):
 ROLES = {
     f"POST {BOOK}": {"USER": 202, "ADMIN": 202, "OPS": 403},
     "GET /api/bookings/history": {"USER": 200, "ADMIN": 200, "OPS": 403},
+    "DELETE /api/bookings/11/cancel": {"USER": 200, "ADMIN": 200, "OPS": 403},
+    f"DELETE /api/bookings/jobs/{JOB_ID}": {"USER": 200, "ADMIN": 200, "OPS": 403},
+    "POST /api/admin/queue/pause": {"USER": 403, "ADMIN": 200, "OPS": 200},
+    "POST /api/admin/queue/resume": {"USER": 403, "ADMIN": 200, "OPS": 200},
     "POST /api/events/create": {"USER": 403, "ADMIN": 415, "OPS": 403},
     "GET /api/events/view": {"USER": 200, "ADMIN": 200, "OPS": 200},
     "GET /api/events/1/view": {"USER": 200, "ADMIN": 200, "OPS": 200},
@@ -468,3 +488,78 @@ def test_history_is_paged_to_its_end(service: Service):
         address = link.partition("<")[2].partition(">")[0]
 
     assert seen == [[7, 6, 5], [4, 3, 2], [1]]
+
+
+@pytest.mark.parametrize(("role", "asked_as"), [("USER", 7), ("ADMIN", None)])
+def test_a_booking_is_cancelled_by_its_owner_or_an_admin(service: Service, role: str, asked_as: int | None):
+    result = service.client.simulate_delete("/api/bookings/11/cancel", headers=service.bearer(7, role))
+
+    assert result.status_code == 200
+    assert result.json["booking"]["status"] == "cancelled"
+    assert result.json["message"]
+    assert service.supervisor.asked == [("cancel", 11, asked_as)]
+
+
+def test_a_booking_that_is_nobodys_or_somebody_elses_is_404(service: Service):
+    service.supervisor.failure = UnknownBookingError("no such booking")
+
+    result = service.client.simulate_delete("/api/bookings/11/cancel", headers=service.bearer())
+
+    assert result.status_code == 404
+    assert result.json["type"] == "urn:problem-type:aurora-atlan:unknown-booking"
+
+
+@pytest.mark.parametrize(("role", "asked_as"), [("USER", 7), ("ADMIN", None)])
+def test_a_waiting_attempt_is_withdrawn_by_its_owner_or_an_admin(service: Service, role: str, asked_as: int | None):
+    result = service.client.simulate_delete(f"/api/bookings/jobs/{JOB_ID}", headers=service.bearer(7, role))
+
+    assert result.status_code == 200
+    assert result.json["jobId"] == str(JOB_ID)
+    assert service.supervisor.asked == [("withdraw", JOB_ID, asked_as)]
+
+
+def test_an_attempt_that_is_decided_is_409_with_its_outcome(service: Service):
+    service.supervisor.statuses[JOB_ID] = job(JobState.COMPLETED, booking=booking(), finished_at=NOW)
+    outcome = service.client.simulate_get(STATUS, headers=service.bearer(7)).json
+    service.supervisor.withdraw = _too_late  # type: ignore[method-assign]
+
+    result = service.client.simulate_delete(f"/api/bookings/jobs/{JOB_ID}", headers=service.bearer(7))
+
+    assert result.status_code == 409
+    assert result.json["type"] == "urn:problem-type:aurora-atlan:already-decided"
+    assert result.json["outcome"] == outcome
+
+
+def test_an_attempt_that_is_unknown_is_404(service: Service):
+    service.supervisor.failure = UnknownJobError("no such job")
+
+    result = service.client.simulate_delete(f"/api/bookings/jobs/{JOB_ID}", headers=service.bearer())
+
+    assert result.status_code == 404
+    assert result.json["type"] == "urn:problem-type:aurora-atlan:unknown-job"
+
+
+@pytest.mark.parametrize("deed", ["pause", "resume"])
+@pytest.mark.parametrize(("query", "event_id"), [("", None), ("eventId=1", 1)])
+def test_operators_pause_and_resume_one_event_or_all(service: Service, deed: str, query: str, event_id: int | None):
+    result = service.client.simulate_post(
+        f"/api/admin/queue/{deed}", query_string=query, headers=service.bearer(role="OPS")
+    )
+
+    assert result.status_code == 200
+    assert result.json["message"]
+    assert service.supervisor.asked == [(deed, event_id)]
+
+
+@pytest.mark.parametrize("query", ["eventId=0", "eventId=-1", "eventId=x", "eventId=01"])
+def test_a_malformed_event_to_pause_is_400(service: Service, query: str):
+    result = service.client.simulate_post(
+        "/api/admin/queue/pause", query_string=query, headers=service.bearer(role="OPS")
+    )
+
+    assert result.status_code == 400
+    assert service.supervisor.asked == []
+
+
+def _too_late(_job_id: UUID, _user_id: int | None = None) -> None:
+    raise AlreadyDecidedError("completed")
