@@ -29,9 +29,6 @@ class CellState(Enum):
     FOREIGN = auto()
 
 
-_ALIVE = frozenset({CellState.STARTING, CellState.RUNNING, CellState.PASSIVATING})
-
-
 @dataclass(frozen=True, slots=True)
 class RestartPolicy:
     """How often an actor may crash since its last committed batch, and how long it pauses in between."""
@@ -60,6 +57,8 @@ class EventCell:
     def __init__(self, event_id: int, policy: RestartPolicy) -> None:
         self.event_id = event_id
         self.state = CellState.IDLE
+        # There is an actor, or one is being started. Kept beside the state: the sweep asks thousands of cells.
+        self.alive = False
         self.generation = 0
         self.ref: Ref | None = None
         # The highest queue number this process has seen for the event; outlives actors and Redis.
@@ -112,11 +111,6 @@ class EventCell:
             self._settled_number = self.highest_number
             return lost
 
-    @property
-    def alive(self) -> bool:
-        """True while there is an actor, or one is being started."""
-        return self.state in _ALIVE
-
     def may_start(self, now: float) -> bool:
         """Tell whether an actor may be started now."""
         return not self.alive and now >= self._until
@@ -126,6 +120,7 @@ class EventCell:
         with self._lock:
             self._probing = self.state is CellState.QUARANTINED
             self.state = CellState.STARTING
+            self.alive = True
             self.generation += 1
             self._told = 0
             self.busy = True
@@ -207,6 +202,7 @@ class EventCell:
 
     def _leave(self, state: CellState, until: float) -> None:
         self.state = state
+        self.alive = False
         self.ref = None
         self.busy = False
         self._until = until

@@ -7,6 +7,7 @@ measured whether memory, threads and descriptors stay flat.
 from __future__ import annotations
 
 import argparse
+import logging
 import shutil
 import statistics
 import sys
@@ -229,6 +230,8 @@ def main() -> int:
     parser.add_argument("--every", type=float, default=_EVERY_S, metavar="S", help="seconds between two faults")
     parser.add_argument("--report", type=Path, metavar="FILE.md", help="write the report to a file, too")
     arguments = parser.parse_args()
+    # The kit's own pool; what the service says of its pool is in its log.
+    logging.getLogger("psycopg.pool").setLevel(logging.CRITICAL)
     folder = Path(tempfile.mkdtemp(prefix="aaf"))
     # For root: PostgreSQL's account must pass through.
     folder.chmod(0o711)
