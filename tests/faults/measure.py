@@ -61,7 +61,8 @@ class Measure:
     def cells(self) -> tuple[str, str, str, str]:
         """Return the row of the table."""
         limit = "" if self.limit is None else f"{self.limit:g} {self.unit}"
-        return self.what, f"{self.value:.3g} {self.unit}", limit, "ok" if self.ok else "TOO MUCH"
+        value = f"{self.value:,.0f}" if self.value >= 1_000 else f"{self.value:.3g}"
+        return self.what, f"{value} {self.unit}", limit, "ok" if self.ok else "TOO MUCH"
 
 
 class Stores:
