@@ -363,13 +363,24 @@ def test_a_withdrawal_moves_neither_end_of_the_queue(jobs: JobStore) -> None:
 
 
 def test_a_finish_raises_the_next_number_above_itself(jobs: JobStore, redis_client: redis.Redis) -> None:
-    """Redis that was emptied meanwhile gives no number that was decided already."""
+    """Redis that went back meanwhile gives no number that was decided already."""
     waiting = _fill(jobs, 5)
-    redis_client.flushall()
+    [meta] = redis_client.keys("*:meta")
+    redis_client.hset(meta, "next", 2)
 
     _finish(jobs, waiting)
 
     assert _accepted(jobs.enqueue([_new(9)])[0]).queue_number == 6
+
+
+def test_a_finish_gives_a_queue_that_forgot_its_numbers_no_new_ones(jobs: JobStore, redis_client: redis.Redis) -> None:
+    """Higher numbers than those of one batch may have been given before Redis was emptied."""
+    waiting = _fill(jobs, 5)
+    redis_client.flushall()
+
+    _finish(jobs, waiting[:2])
+
+    assert jobs.enqueue([_new(9)]) == [Unseeded()]
 
 
 def test_a_finish_never_brings_a_forgotten_job_back(jobs: JobStore, redis_client: redis.Redis) -> None:

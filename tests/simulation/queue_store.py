@@ -166,7 +166,7 @@ class Queue:
         queue = self.memory.event(finish.event_id)
         for finished in finish.jobs:
             self._finish_job(queue, finished)
-        if finish.last_decided > 0:
+        if finish.last_decided > 0 and queue.next:
             queue.next = max(queue.next, finish.last_decided + 1)
             queue.last_decided = max(queue.last_decided, finish.last_decided)
         oldest = next(iter(queue.stream.values()), None)

@@ -39,9 +39,11 @@ for i = 5, #KEYS do
 end
 
 local last_decided = tonumber(ARGV[2])
-if last_decided > 0 then
-  local meta = redis.call('HMGET', KEYS[2], 'next', 'last_decided', 'pace')
-  if tonumber(meta[1] or 0) <= last_decided then
+local meta = redis.call('HMGET', KEYS[2], 'next', 'last_decided', 'pace')
+-- A queue that has forgotten its numbers is given new ones by seed_queue, above every number that was ever given,
+-- of which this batch need not have the highest.
+if last_decided > 0 and meta[1] then
+  if tonumber(meta[1]) <= last_decided then
     redis.call('HSET', KEYS[2], 'next', string.format('%.0f', last_decided + 1))
   end
   if tonumber(meta[2] or 0) < last_decided then
