@@ -51,6 +51,7 @@ class JournalActor(Gatherer[AcceptJob]):
             _refuse(gathered, Refused("the booking queue did not answer", attempted=True))
             return
         except BaseException:
+            # Whatever it was, nobody shall wait for an actor that dies of it.
             _refuse(gathered, Refused("the journal crashed", attempted=True))
             raise
         if self._switchboard.redis_writes.close():

@@ -101,6 +101,7 @@ class Liaison:
             try:
                 probe()
             except Exception:
+                # Without this thread no breaker would ever close again.
                 log.exception("the probe of PostgreSQL and Redis stumbled")
             known = self.installation_key is not None
             self._stopping.wait(_PROBE_EVERY_S if known else _PROBE_AT_START_EVERY_S)

@@ -113,6 +113,7 @@ class Listener:
                 if stopping and not self._drained.is_set():
                     self._drain()
             except BaseException:
+                # Without this loop no request is answered, nor the stop.
                 log.exception("%s: the I/O loop goes on after an error", self._name)
                 time.sleep(0.01)
         wasyncore.close_all(self._map)

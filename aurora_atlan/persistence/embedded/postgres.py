@@ -86,6 +86,7 @@ class EmbeddedPostgres:
         try:
             self._wait_until_ready(self._child)
         except BaseException:
+            # Also Ctrl-C: a server of ours must not outlive its start.
             self.stop()
             raise
 
