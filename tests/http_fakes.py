@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from collections import Counter
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -21,7 +22,7 @@ from aurora_atlan.http.app import create_app
 from aurora_atlan.http.passwords import Passwords
 from aurora_atlan.http.tokens import TokenIssuer
 from aurora_atlan.persistence.bookings import HistoryEntry
-from aurora_atlan.persistence.events import Event, NewEvent
+from aurora_atlan.persistence.events import Event, EventFilter, NewEvent
 from aurora_atlan.persistence.records import Booking
 from aurora_atlan.persistence.users import Credentials, NewRefreshToken, NewUser, User
 
@@ -55,8 +56,19 @@ class FakeEvents:
     def get(self, event_id: int) -> Event | None:
         return self.rows.get(event_id)
 
-    def page(self, limit: int, after_id: int | None = None) -> list[Event]:
-        return [event for event in self.rows.values() if event.id > (after_id or 0)][:limit]
+    def page(self, limit: int, after_id: int | None = None, only: EventFilter | None = None) -> list[Event]:
+        wanted = (event for event in self.rows.values() if event.id > (after_id or 0) and _passes(event, only))
+        return list(itertools.islice(wanted, limit))
+
+
+def _passes(event: Event, only: EventFilter | None) -> bool:
+    if only is None:
+        return True
+    return (
+        (only.text or "").lower() in f"{event.name}\n{event.venue}".lower()
+        and (only.from_time is None or event.time >= only.from_time)
+        and (only.to_time is None or event.time < only.to_time)
+    )
 
 
 class FakeBookings:

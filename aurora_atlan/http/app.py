@@ -9,6 +9,7 @@ from aurora_atlan.http.application import Application
 from aurora_atlan.http.auth import Login, Register
 from aurora_atlan.http.authentication import Authenticator
 from aurora_atlan.http.bookings import Book, Cancel, History, Status, Withdraw
+from aurora_atlan.http.event_reads import EventReads
 from aurora_atlan.http.events import Event, Events, NewEvents
 from aurora_atlan.http.health import Live, Ready, Startup
 from aurora_atlan.http.passwords import Passwords
@@ -39,12 +40,15 @@ def create_app(supervisor: Supervisor, draining: Callable[[], bool] = _never) ->
     # Half of the threads at most, so that a rush of logins never keeps bookings from being accepted.
     passwords = Passwords(waiting_max=max(1, settings.threads // 2))
 
+    # Not longer than the one who asks for it, who waits for a connection and then for PostgreSQL.
+    reads = EventReads(events, impressions, wait_max_s=settings.pool_timeout_s + settings.watchdog_s)
+
     app = Application()
     app.add_route("/api/auth/register", Register(users, passwords, issuer, refresh_tokens))
     app.add_route("/api/auth/login", Login(users, passwords, issuer, refresh_tokens))
-    app.add_route("/api/events/view", Events(events, impressions))
-    app.add_route("/api/events/create", NewEvents(events, authenticator))
-    app.add_route("/api/events/{event_id}/view", Event(events, impressions))
+    app.add_route("/api/events/view", Events(reads))
+    app.add_route("/api/events/create", NewEvents(events, reads, authenticator))
+    app.add_route("/api/events/{event_id}/view", Event(reads))
     app.add_route("/api/bookings/{event_id}/book", Book(supervisor, authenticator))
     app.add_route("/api/bookings/status/{job_id}", Status(supervisor, authenticator))
     app.add_route("/api/bookings/jobs/{job_id}", Withdraw(supervisor, authenticator))

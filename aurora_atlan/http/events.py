@@ -10,37 +10,28 @@ from aurora_atlan.actors.errors import UnknownEventError
 from aurora_atlan.http import schemas
 from aurora_atlan.http.authentication import Authenticator
 from aurora_atlan.http.bodies import read_json
+from aurora_atlan.http.entity_tags import is_known
+from aurora_atlan.http.event_queries import requested_events
+from aurora_atlan.http.event_reads import Answer, EventReads
 from aurora_atlan.http.identifiers import path_id
-from aurora_atlan.http.paging import link_next, requested_page
 from aurora_atlan.http.representations import event_json, respond
 from aurora_atlan.http.times import parse_time
 from aurora_atlan.http.validation import Validator, invalid
+from aurora_atlan.persistence.errors import StoreError
 from aurora_atlan.persistence.events import EventStore, NewEvent
-from aurora_atlan.persistence.impressions import ImpressionCounter
 
 _CREATORS = frozenset({"ADMIN"})
-
-# Anyone may keep it, but asks again before using it: what is left of a sale changes all the time.
-_CACHE_CONTROL = "no-cache"
 
 
 class Events:
     """GET /api/events/view."""
 
-    def __init__(self, events: EventStore, impressions: ImpressionCounter) -> None:
-        self._events = events
-        self._impressions = impressions
+    def __init__(self, reads: EventReads) -> None:
+        self._reads = reads
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """List the events in the order of their ids."""
-        page = requested_page(req)
-        # One more than asked for tells whether there is a next page.
-        events = self._events.page(page.limit + 1, page.cursor)
-        if len(events) > page.limit:
-            del events[page.limit :]
-            link_next(req, resp, page, events[-1].id)
-        resp.set_header("Cache-Control", _CACHE_CONTROL)
-        respond(resp, [event_json(event, self._impressions.pending(event.id)) for event in events])
+        _tell(req, resp, self._reads.listed(requested_events(req)))
 
     on_head = on_get
 
@@ -48,9 +39,8 @@ class Events:
 class Event:
     """GET /api/events/{id}/view."""
 
-    def __init__(self, events: EventStore, impressions: ImpressionCounter) -> None:
-        self._events = events
-        self._impressions = impressions
+    def __init__(self, reads: EventReads) -> None:
+        self._reads = reads
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, event_id: str) -> None:
         """Show an event and count one impression."""
@@ -62,29 +52,45 @@ class Event:
 
     def _show(self, req: falcon.Request, resp: falcon.Response, value: str, *, count: bool) -> None:
         event_id = path_id(req, value)
-        event = self._events.get(event_id)
-        if event is None:
+        answer = self._reads.event(event_id, count=count)
+        if answer is None:
             raise UnknownEventError(f"There is no event {event_id}.")
-        unflushed = self._impressions.count(event_id) if count else self._impressions.pending(event_id)
-        resp.set_header("Cache-Control", _CACHE_CONTROL)
-        respond(resp, event_json(event, unflushed))
+        _tell(req, resp, answer)
 
 
 class NewEvents:
     """POST /api/events/create."""
 
-    def __init__(self, events: EventStore, authenticator: Authenticator) -> None:
+    def __init__(self, events: EventStore, reads: EventReads, authenticator: Authenticator) -> None:
         self._events = events
+        self._reads = reads
         self._authenticator = authenticator
         self._validator = Validator(schemas.CREATE_EVENT)
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Create an event."""
         self._authenticator.required(req, _CREATORS)
-        created = self._events.create(_new_event(self._validator.check(read_json(req))))
+        new = _new_event(self._validator.check(read_json(req)))
+        try:
+            created = self._events.create(new)
+        except StoreError:
+            # It may exist all the same, if the answer was lost: who looks for it now must find it.
+            self._reads.forget_all()
+            raise
+        self._reads.forget(created.id)
         resp.status = falcon.HTTP_201
         resp.set_header("Location", f"/api/events/{created.id}/view")
         respond(resp, event_json(created, 0))
+
+
+def _tell(req: falcon.Request, resp: falcon.Response, answer: Answer) -> None:
+    resp.set_headers(answer.headers)
+    if_none_match = req.env.get("HTTP_IF_NONE_MATCH")
+    if if_none_match is not None and is_known(answer.etag, if_none_match):
+        resp.status = falcon.HTTP_304
+    else:
+        resp.data = answer.body
+        resp.content_type = falcon.MEDIA_JSON
 
 
 def _new_event(body: dict[str, Any]) -> NewEvent:

@@ -30,17 +30,27 @@ def requested_page(req: falcon.Request) -> Page:
     limit = params.get("limit", LIMIT_DEFAULT)
     if not isinstance(limit, int):
         if not (isinstance(limit, str) and limit.isascii() and limit.isdigit() and len(limit) <= len(str(LIMIT_MAX))):
-            raise _invalid("limit", f"must be a whole number from 1 to {LIMIT_MAX}, once")
+            raise invalid_parameter("limit", f"must be a whole number from 1 to {LIMIT_MAX}, once")
         limit = int(limit)
         if not 1 <= limit <= LIMIT_MAX:
-            raise _invalid("limit", f"must be a whole number from 1 to {LIMIT_MAX}, once")
+            raise invalid_parameter("limit", f"must be a whole number from 1 to {LIMIT_MAX}, once")
     cursor = params.get("cursor")
     return Page(limit, None if cursor is None else _decode(cursor))
 
 
+def next_address(path: str, page: Page, last_id: int) -> str:
+    """Return the address, relative to the server, of the page that follows ``last_id``."""
+    return f"{path}?limit={page.limit}&cursor={_encode(last_id)}"
+
+
 def link_next(req: falcon.Request, resp: falcon.Response, page: Page, last_id: int) -> None:
     """Tell the address of the page that follows ``last_id``."""
-    resp.append_link(f"{req.path}?limit={page.limit}&cursor={_encode(last_id)}", "next")
+    resp.append_link(next_address(req.path, page, last_id), "next")
+
+
+def invalid_parameter(name: str, detail: str) -> Problem:
+    """Return the 400 problem for a query parameter that is not as ``detail`` says."""
+    return Problem(400, "invalid-query", f"The query parameter {name} {detail}.")
 
 
 def _encode(last_id: int) -> str:
@@ -59,8 +69,4 @@ def _decode(cursor: str | list[str]) -> int:
             # Only what we gave out: base64 has several spellings of the same bytes.
             if last_id <= ID_MAX and cursor == _encode(last_id):
                 return last_id
-    raise _invalid("cursor", "must be taken, unchanged, from the Link header of the page before")
-
-
-def _invalid(parameter: str, detail: str) -> Problem:
-    return Problem(400, "invalid-query", f"The query parameter {parameter} {detail}.")
+    raise invalid_parameter("cursor", "must be taken, unchanged, from the Link header of the page before")

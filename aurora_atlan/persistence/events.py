@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
@@ -55,6 +55,20 @@ class Event:
         return self.capacity - self.booked
 
 
+@dataclass(frozen=True, slots=True)
+class EventFilter:
+    """Conditions that an event must meet to be listed; None makes no condition."""
+
+    # Somewhere in the name or in the venue, in upper or lower case; no character has a meaning of its own.
+    text: str | None = None
+    # The event takes place at or after the first and before the second.
+    from_time: datetime | None = None
+    to_time: datetime | None = None
+
+
+_ANY_EVENT = EventFilter()
+
+
 def event_of_row(row: tuple[Any, ...]) -> Event:
     """Make an event of the columns that every query of events selects, in their order."""
     return Event(*row)
@@ -97,7 +111,11 @@ class EventStore:
         rows = self._database.rows(_SQL["event"], {"event_id": event_id})
         return event_of_row(rows[0]) if rows else None
 
-    def page(self, limit: int, after_id: int | None = None) -> list[Event]:
-        """Return up to ``limit`` events in the order of their ids, those after ``after_id``."""
-        rows = self._database.rows(_SQL["page_of_events"], {"limit": limit, "after_id": after_id or 0})
+    def page(self, limit: int, after_id: int | None = None, only: EventFilter = _ANY_EVENT) -> list[Event]:
+        """Return up to ``limit`` events in the order of their ids, those after ``after_id`` that meet ``only``."""
+        parameters: dict[str, Any] = {"limit": limit, "after_id": after_id or 0}
+        if only == _ANY_EVENT:
+            rows = self._database.rows(_SQL["page_of_events"], parameters)
+        else:
+            rows = self._database.rows(_SQL["page_of_matching_events"], parameters | asdict(only))
         return [event_of_row(row) for row in rows]

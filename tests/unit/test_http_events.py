@@ -66,7 +66,11 @@ def test_an_event_may_lie_in_the_past(service: Service):
 def test_every_view_of_an_event_counts_once(service: Service):
     service.event()
 
-    assert [service.client.simulate_get("/api/events/1/view").json["impressions"] for _ in range(3)] == [1, 2, 3]
+    # The first one sees itself; the others may be told the same answer.
+    assert service.client.simulate_get("/api/events/1/view").json["impressions"] == 1
+    for _ in range(2):
+        service.client.simulate_get("/api/events/1/view")
+    assert service.supervisor.impressions.views == {1: 3}
     assert service.client.simulate_get("/api/events/view").json[0]["impressions"] == 3
 
 

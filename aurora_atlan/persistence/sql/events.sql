@@ -25,3 +25,19 @@ SELECT event.id, event.name, event.venue, event.time, inventory.capacity, invent
  WHERE event.id > :after_id AND NOT inventory.gone
  ORDER BY event.id
  LIMIT :limit
+
+-- name: page_of_matching_events
+-- A parameter that is NULL makes no condition.
+SELECT event.id, event.name, event.venue, event.time, inventory.capacity, inventory.sold,
+       coalesce(viewed.impressions, 0), event.version, inventory.cap_per_user, inventory.opens_at,
+       inventory.closes_at, event.created_at, event.updated_at
+  FROM events AS event
+  JOIN event_inventory AS inventory ON inventory.event_id = event.id
+  LEFT JOIN event_impressions AS viewed ON viewed.event_id = event.id
+ WHERE event.id > :after_id AND NOT inventory.gone
+   AND (:text::text IS NULL
+        OR strpos(lower(event.name), lower(:text)) > 0 OR strpos(lower(event.venue), lower(:text)) > 0)
+   AND event.time >= coalesce(:from_time::timestamptz, '-infinity')
+   AND event.time < coalesce(:to_time::timestamptz, 'infinity')
+ ORDER BY event.id
+ LIMIT :limit

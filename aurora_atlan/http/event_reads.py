@@ -1,0 +1,123 @@
+"""Events as they are answered: rendered once, told to everybody for up to a second."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from aurora_atlan.http.answer_cache import AnswerCache
+from aurora_atlan.http.entity_tags import fingerprint
+from aurora_atlan.http.event_queries import EventQuery
+from aurora_atlan.http.representations import event_json
+from aurora_atlan.persistence.events import EventStore
+from aurora_atlan.persistence.impressions import ImpressionCounter
+
+_MAX_AGE_S = 1.0
+# An event is about 1 KB, a page of 200 with the longest names 400 KB.
+_EVENTS_MAX = 1024
+_LISTS_MAX = 64
+
+# Anyone may keep it, but asks again before using it: what is left of a sale changes all the time.
+_CACHE_CONTROL = "no-cache"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A body and what is said of it."""
+
+    body: bytes
+    # With its quotes.
+    etag: str
+    # Of 200 and of 304 alike.
+    headers: tuple[tuple[str, str], ...]
+
+
+class EventReads:
+    """Answers for single events and lists of them, at most 1 s old; thread-safe.
+
+    Nobody waits longer than ``wait_max_s`` for what another request is reading. Methods that read raise
+    :mod:`aurora_atlan.persistence.errors`.
+    """
+
+    def __init__(
+        self,
+        events: EventStore,
+        impressions: ImpressionCounter,
+        *,
+        wait_max_s: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._store = events
+        self._impressions = impressions
+        self._events: AnswerCache[int, Answer] = AnswerCache(
+            max_age_s=_MAX_AGE_S, entries_max=_EVENTS_MAX, wait_max_s=wait_max_s, clock=clock
+        )
+        self._lists: AnswerCache[EventQuery, Answer] = AnswerCache(
+            max_age_s=_MAX_AGE_S, entries_max=_LISTS_MAX, wait_max_s=wait_max_s, clock=clock
+        )
+
+    def event(self, event_id: int, *, count: bool) -> Answer | None:
+        """Return the event, None when there is none or it is gone; ``count`` one page view if there is one."""
+        answer = self._events.get(event_id)
+        if answer is None:
+            # The view that is about to be counted is in what it sees.
+            answer = self._events.load(event_id, lambda: self._read_event(event_id, int(count)))
+            if answer is None:
+                return None
+        if count:
+            self._impressions.count(event_id)
+        return answer
+
+    def listed(self, query: EventQuery) -> Answer:
+        """Return a page of events; its Link header leads to the next one, if there is one."""
+        answer = self._lists.get(query)
+        if answer is None:
+            answer = self._lists.load(query, lambda: self._read_list(query))
+            # A page without events is an answer, too.
+            assert answer is not None
+        return answer
+
+    def forget(self, event_id: int) -> None:
+        """Show this event as it is from now on: call it after every change of one, and after creating one.
+
+        Without effect on other processes, which show the change within a second.
+        """
+        self._events.forget(event_id)
+        # It may have come into any of them, or have left it.
+        self._lists.forget_all()
+
+    def forget_all(self) -> None:
+        """Show every event as it is from now on: for changes of which one does not know what they touched."""
+        self._events.forget_all()
+        self._lists.forget_all()
+
+    def _read_event(self, event_id: int, own_views: int) -> Answer | None:
+        event = self._store.get(event_id)
+        if event is None:
+            return None
+        body = event_json(event, self._impressions.pending(event_id) + own_views)
+        return _answer(orjson.dumps(body), f'"{event.version}.{fingerprint(_lasting(body))}"')
+
+    def _read_list(self, query: EventQuery) -> Answer:
+        limit = query.page.limit
+        # One more than asked for tells whether there is a next page.
+        events = self._store.page(limit + 1, query.page.cursor, query.only)
+        link = f"<{query.address_after(events[limit - 1].id)}>; rel=next" if len(events) > limit else ""
+        bodies = [event_json(event, self._impressions.pending(event.id)) for event in events[:limit]]
+        # With the link: who keeps the body and is told that it is unchanged must not miss that a next page appeared.
+        etag = f'"{fingerprint(link.encode(), *map(_lasting, bodies))}"'
+        return _answer(orjson.dumps(bodies), etag, link)
+
+
+def _answer(body: bytes, etag: str, link: str = "") -> Answer:
+    headers = (("ETag", etag), ("Cache-Control", _CACHE_CONTROL))
+    return Answer(body, etag, (*headers, ("Link", link)) if link else headers)
+
+
+def _lasting(body: dict[str, Any]) -> bytes:
+    # A page view changes nothing that a client would want to hear of.
+    return orjson.dumps({name: value for name, value in body.items() if name != "impressions"})
