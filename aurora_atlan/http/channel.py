@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import socket
 import time
@@ -10,9 +11,13 @@ import time
 from waitress.channel import HTTPChannel
 from waitress.parser import HTTPRequestParser
 from waitress.task import ErrorTask, WSGITask
+from waitress.utilities import build_http_date
 
 from aurora_atlan.http.problems import MEDIA_TYPE, render
 from aurora_atlan.http.request_ids import HEADER, new_request_id
+
+# The Server header.
+IDENT = "aurora-atlan"
 
 log = logging.getLogger(__name__)
 
@@ -21,6 +26,17 @@ log = logging.getLogger(__name__)
 _LINGER_S = 5.0
 _LINGER_BYTES_MAX = 16 * 1024 * 1024
 _LINGER_READ_BYTES = 64 * 1024
+
+
+@functools.cache
+def _spelled(name: str) -> str:
+    # Only our own names come here, so there are few.
+    return "-".join(part.capitalize() for part in name.split("-"))
+
+
+@functools.lru_cache(maxsize=4)
+def _date(second: int) -> str:
+    return f"Server: {IDENT}\r\nDate: {build_http_date(second)}"
 
 
 class RequestParser(HTTPRequestParser):  # type: ignore[misc]
@@ -40,11 +56,36 @@ class RequestParser(HTTPRequestParser):  # type: ignore[misc]
 class RequestTask(WSGITask):  # type: ignore[misc]
     """Answers a request; the last one of its connection when the server is stopping."""
 
+    wrote_header: bool
+
     def start(self) -> None:
         """Begin to answer (waitress)."""
         super().start()
         if self.channel.closing_after_answer:
             self.set_close_on_finish()
+
+    def build_response_header(self) -> bytes:
+        """Return the head (waitress, which spells, sorts and dates every answer's headers anew)."""
+        connection = self.request.headers.get("CONNECTION", "keep-alive")
+        usual = self.version == "1.1" and connection.lower() == "keep-alive" and not self.close_on_finish
+        if not usual or self.content_length is None or not self.has_body:
+            head: bytes = super().build_response_header()
+            return head
+        headers = [(_spelled(name), value) for name, value in self.response_headers]
+        lines = [f"{name}: {value}" for name, value in headers if name != "Content-Length"]
+        lines += (f"Content-Length: {self.content_length}", _date(int(self.start_time)), "", "")
+        return "\r\n".join((f"HTTP/1.1 {self.status}", *lines)).encode("latin-1")
+
+    def write(self, data: bytes) -> None:
+        """Write a piece of the body (waitress, which would send the head by itself, in a packet of its own)."""
+        whole = self.complete and not self.wrote_header and self.has_body and self.content_length == len(data)
+        if not whole:
+            super().write(data)
+            return
+        head = self.build_response_header()
+        self.wrote_header = True
+        self.content_bytes_written = len(data)
+        self.channel.write_soon(head + data)
 
 
 class RefusalTask(ErrorTask):  # type: ignore[misc]
@@ -102,6 +143,11 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         if self._lingers_until is not None:
             return time.monotonic() >= self._lingers_until or self._lingers_bytes_left <= 0
         return bool(super().writable())
+
+    def service(self) -> None:
+        """Answer the oldest request, in a worker (waitress)."""
+        self.server.trigger.working_for(self._fileno)
+        super().service()
 
     def handle_read(self) -> None:
         """Take bytes (waitress)."""

@@ -13,7 +13,8 @@ import waitress
 from waitress import wasyncore
 
 from aurora_atlan.http.bodies import BODY_BYTES_MAX
-from aurora_atlan.http.channel import Channel
+from aurora_atlan.http.channel import IDENT, Channel
+from aurora_atlan.http.polling import Sockets, WakeUp
 from aurora_atlan.http.workers import Workers
 
 _HEADER_BYTES_MAX = 16 * 1024
@@ -47,7 +48,7 @@ class Listener:
         self._app = app
         self._bound = bound
         self._threads = threads
-        self._map: dict[int, Any] = {}
+        self._sockets = Sockets()
         self._stop_began_at = 0.0
         self._stop_at: float | None = None
         # No connection is left, or the time for them is over; the loop goes on to take the workers' wake-ups.
@@ -60,7 +61,7 @@ class Listener:
         self._workers = Workers(self._name, self._threads)
         self._server = waitress.create_server(
             self._app,
-            map=self._map,
+            map=self._sockets,
             _dispatcher=self._workers,
             sockets=[self._bound],
             backlog=_BACKLOG,
@@ -71,9 +72,11 @@ class Listener:
             max_request_body_size=BODY_BYTES_MAX + 1,
             max_request_header_size=_HEADER_BYTES_MAX,
             log_socket_errors=False,
-            ident="aurora-atlan",
+            ident=IDENT,
         )
         self._server.channel_class = Channel
+        self._server.trigger.close()
+        self._server.trigger = WakeUp(self._sockets)
         self._loop.start()
 
     def stop(self, timeout_s: float) -> None:
@@ -100,13 +103,10 @@ class Listener:
         while not self._may_end.is_set():
             stopping = self._stop_at is not None
             try:
-                wasyncore.loop(
-                    # The trigger wakes the loop up to stop, but must not be touched any more once it may end.
-                    timeout=_STOPPING_POLL_S if stopping else _POLL_S,
-                    use_poll=True,
-                    map=self._map,
-                    count=1,
-                )
+                if stopping:
+                    self._sockets.changed(None)
+                # The trigger wakes the loop up to stop, but must not be touched any more once it may end.
+                self._sockets.turn(_STOPPING_POLL_S if stopping else _POLL_S)
                 if stopping and listening:
                     listening = False
                     self._stop_listening()
@@ -116,7 +116,7 @@ class Listener:
                 # Without this loop no request is answered, nor the stop.
                 log.exception("%s: the I/O loop goes on after an error", self._name)
                 time.sleep(0.01)
-        wasyncore.close_all(self._map)
+        wasyncore.close_all(self._sockets)
 
     def _stop_listening(self) -> None:
         # Connections that the kernel has accepted already would be reset with the socket.

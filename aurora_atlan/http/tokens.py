@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 import secrets
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import jwt
+import orjson
 
 from aurora_atlan.config import ConfigurationError, Settings
 from aurora_atlan.http.identifiers import ID_MAX
@@ -22,6 +24,7 @@ _AUDIENCE = "aurora-atlan"
 _TYPE = "at+jwt"
 _HEADER_MEMBERS = frozenset({"alg", "kid", "typ"})
 _CLAIMS = ["exp", "iat", "sub", "jti", "iss", "aud"]
+_ISSUED_CLAIMS = frozenset({*_CLAIMS, "role", "ver"})
 _ALGORITHM = "HS256"
 _KEY_BYTES_MIN = 32
 _TOKEN_LENGTH_MAX = 2048
@@ -133,8 +136,11 @@ class TokenVerifier:
         if len(token) > _TOKEN_LENGTH_MAX or not token.isascii():
             raise InvalidTokenError("the token is malformed")
         encoded_header = token.partition(".")[0]
+        key = self._headers.get(encoded_header)
+        if key is not None and (issued := _claims_as_issued(token, key)):
+            return _principal(issued), issued["exp"]
         try:
-            key = self._headers.get(encoded_header) or self._key_named_by(token)
+            key = key or self._key_named_by(token)
             claims = self._jwt.decode(token, key.secret, algorithms=[key.algorithm], audience=_AUDIENCE, issuer=_ISSUER)
         except jwt.ExpiredSignatureError:
             raise InvalidTokenError("the token has expired") from None
@@ -152,6 +158,29 @@ class TokenVerifier:
         if key is None or header.get("typ") != _TYPE or not header.keys() <= _HEADER_MEMBERS:
             raise InvalidTokenError("the token was not issued by this service")
         return key
+
+
+def _claims_as_issued(token: str, key: SigningKey) -> dict[str, Any] | None:
+    # The claims of a token exactly as TokenIssuer makes them, whose header the key's tokens are known to have; a
+    # sixth of the time PyJWT takes. None for any other, good or bad: PyJWT judges that.
+    signed, _, signature = token.rpartition(".")
+    mac = hmac.digest(key.secret, signed.encode(), hashlib.sha256)
+    # Compared as text: an encoding has more than one spelling.
+    if not hmac.compare_digest(base64.urlsafe_b64encode(mac).rstrip(b"="), signature.encode()):
+        return None
+    try:
+        claims = orjson.loads(base64.urlsafe_b64decode(signed.partition(".")[2] + "=="))
+    except ValueError:
+        return None
+    usual = (
+        type(claims) is dict
+        and claims.keys() == _ISSUED_CLAIMS
+        and (claims["iss"], claims["aud"]) == (_ISSUER, _AUDIENCE)
+        and type(claims["sub"]) is type(claims["jti"]) is str
+        and type(claims["exp"]) is int
+        and claims["exp"] > time.time()
+    )
+    return claims if usual else None
 
 
 def _principal(claims: dict[str, Any]) -> Principal:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import hmac
 import json
 import time
+from collections.abc import Callable
 from typing import Any
 
 import jwt
@@ -19,9 +21,13 @@ SETTINGS = Settings(jwt_secret=SECRET)
 KEY = signing_key(SETTINGS)
 
 
-@pytest.fixture
-def verifier() -> TokenVerifier:
-    return TokenVerifier(KEY)
+@pytest.fixture(params=["new", "knows the header"])
+def verifier(request: pytest.FixtureRequest) -> TokenVerifier:
+    """Tokens with a header that was verified before take a shorter way."""
+    verifier = TokenVerifier(KEY)
+    if request.param != "new":
+        verifier.verify(TokenIssuer(SETTINGS).issue(99, "USER", 1))
+    return verifier
 
 
 def claims(**changes: Any) -> dict[str, Any]:
@@ -211,6 +217,36 @@ def test_a_huge_token_is_not_even_parsed(verifier: TokenVerifier, monkeypatch: p
         verifier.verify(token)
 
 
+@pytest.mark.parametrize("payload", [b"no JSON", b"[]", b"null", b"1e999", b"\xff", b'{"exp":1', b'{"sub":{}}'])
+def test_what_is_signed_and_no_claims_is_refused(verifier: TokenVerifier, payload: bytes):
+    """Somebody else may hold the secret, and sign anything under our header."""
+    encoded_header = TokenIssuer(SETTINGS).issue(7, "USER", 1).partition(".")[0]
+    signed = f"{encoded_header}.{base64.urlsafe_b64encode(payload).decode().rstrip('=')}"
+    mac = hmac.digest(KEY.secret, signed.encode(), "sha256")
+    signature = base64.urlsafe_b64encode(mac).decode().rstrip("=")
+
+    with pytest.raises(InvalidTokenError):
+        verifier.verify(f"{signed}.{signature}")
+
+
+@pytest.mark.parametrize("spell", [lambda s: s[:-1] + chr(ord(s[-1]) + 1), lambda s: s + "\n"])
+def test_a_signature_has_one_spelling(verifier: TokenVerifier, spell: Callable[[str], str]):
+    """Base64 that decodes to the same bytes is another text, as RFC 7515 has it."""
+    token = TokenIssuer(SETTINGS).issue(7, "USER", 1)
+
+    with pytest.raises(InvalidTokenError):
+        verifier.verify(spell(token))
+
+
+def test_an_issued_token_takes_the_shorter_way(monkeypatch: pytest.MonkeyPatch):
+    """Once one token of the key was verified, PyJWT is not asked about the next."""
+    verifier, issuer = TokenVerifier(KEY), TokenIssuer(SETTINGS)
+    verifier.verify(issuer.issue(7, "USER", 1))
+    monkeypatch.setattr(verifier._jwt, "decode", lambda *_, **__: pytest.fail("PyJWT was asked"))
+
+    assert verifier.verify(issuer.issue(8, "ADMIN", 2)) == Principal(8, "ADMIN", 2)
+
+
 def test_several_keys_are_valid_while_they_rotate():
     old = SigningKey("old", b"an old secret of thirty-two bytes or so")
     token = jwt.encode(claims(), old.secret, headers={"typ": "at+jwt", "kid": "old"})
@@ -248,9 +284,9 @@ def test_the_memory_of_tokens_is_bounded():
 
 def test_a_refused_token_is_not_remembered(verifier: TokenVerifier):
     with pytest.raises(InvalidTokenError):
-        verifier.verify(sign(claims(role="ROOT")))
+        verifier.verify(refused := sign(claims(role="ROOT")))
 
-    assert not verifier._cached
+    assert refused not in verifier._cached
 
 
 @pytest.mark.parametrize("secret", [None, "too short"])

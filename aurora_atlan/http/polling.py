@@ -1,0 +1,123 @@
+"""Waits for a listener's sockets, asking only those that may have changed their mind what they wait for.
+
+waitress asks every connection twice in each turn of its loop, and registers all of them anew: with some dozens
+of busy connections that is a tenth of a server's time.
+"""
+
+from __future__ import annotations
+
+import select
+import threading
+import time
+from collections import deque
+from contextlib import suppress
+from typing import Any
+
+from waitress import wasyncore
+from waitress.trigger import trigger
+
+# All are asked this often, for what changes with time alone: connections that have been idle for too long.
+_ASK_ALL_S = 0.5
+
+_READABLE = select.POLLIN | select.POLLPRI
+
+
+class Sockets(dict[int, Any]):
+    """A waitress map, from descriptors to what handles them, that can be waited for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._poll = select.poll()
+        # What is registered, by descriptor.
+        self._watched: dict[int, int] = {}
+        # To be asked again; None: all of them. Appended to by any thread.
+        self._changed: deque[int | None] = deque()
+        self._ask_all_at = 0.0
+        # Whether it accepts more connections depends on how many there are.
+        self._listening: int | None = None
+
+    def __setitem__(self, descriptor: int, handler: Any) -> None:
+        """Add a socket (waitress)."""
+        super().__setitem__(descriptor, handler)
+        self._changed.append(descriptor)
+
+    def __delitem__(self, descriptor: int) -> None:
+        """Remove a socket that is about to be closed (waitress)."""
+        super().__delitem__(descriptor)
+        self._unwatch(descriptor)
+        if self._listening is not None:
+            self._changed.append(self._listening)
+
+    def changed(self, descriptor: int | None) -> None:
+        """Have a socket asked again in the next turn, or with None all of them."""
+        self._changed.append(descriptor)
+
+    def turn(self, timeout_s: float) -> None:
+        """Wait until something happens, for up to ``timeout_s``, and have it handled; called by one thread."""
+        now = time.monotonic()
+        if now >= self._ask_all_at:
+            self._ask_all_at = now + _ASK_ALL_S
+            self._changed.append(None)
+        while self._changed:
+            descriptor = self._changed.popleft()
+            for each in list(self) if descriptor is None else (descriptor,):
+                self._ask(each)
+        for descriptor, events in self._poll.poll(min(timeout_s, _ASK_ALL_S) * 1000):
+            handler = self.get(descriptor)
+            if handler is None:
+                # A worker removed it while it was being asked.
+                self._unwatch(descriptor)
+            else:
+                wasyncore.readwrite(handler, events)
+                self._changed.append(descriptor)
+
+    def _ask(self, descriptor: int) -> None:
+        handler = self.get(descriptor)
+        if handler is not None:
+            wanted = _READABLE if handler.readable() else 0
+            if handler.accepting:
+                self._listening = descriptor
+            elif handler.writable():
+                wanted |= select.POLLOUT
+            self._watch(descriptor, wanted)
+
+    def _watch(self, descriptor: int, wanted: int) -> None:
+        if not wanted:
+            self._unwatch(descriptor)
+        elif wanted != self._watched.get(descriptor):
+            self._watched[descriptor] = wanted
+            self._poll.register(descriptor, wanted)
+
+    def _unwatch(self, descriptor: int) -> None:
+        self._watched.pop(descriptor, None)
+        with suppress(KeyError):
+            self._poll.unregister(descriptor)
+
+
+class WakeUp(trigger):  # type: ignore[misc]
+    """The pipe by which workers wake the loop; one byte is enough for all who write before it is read."""
+
+    def __init__(self, sockets: Sockets) -> None:
+        super().__init__(sockets)
+        self._sockets = sockets
+        self._pulled = False
+        # The socket that each worker, by its thread, is working for.
+        self._served: dict[int, int] = {}
+
+    def working_for(self, descriptor: int) -> None:
+        """Note whose state it is that this thread changes from now on."""
+        self._served[threading.get_ident()] = descriptor
+
+    def pull_trigger(self, thunk: Any = None) -> None:
+        """Have what this thread works for asked again, and wake the loop (waitress, which writes each time)."""
+        self._sockets.changed(self._served.get(threading.get_ident()))
+        if thunk is not None or not self._pulled:
+            self._pulled = True
+            super().pull_trigger(thunk)
+
+    def handle_read(self) -> None:
+        """Take the byte (waitress)."""
+        super().handle_read()
+        # After reading, or a byte that came meanwhile would be read, too, and nobody write another. Whoever still
+        # found it True has said before what changed, and the next turn asks.
+        self._pulled = False
