@@ -40,6 +40,7 @@ from aurora_atlan.actors.messages import (
 )
 from aurora_atlan.actors.relay import OutboxRelay
 from aurora_atlan.actors.scheduler import Scheduler
+from aurora_atlan.actors.seeding import Seeding
 from aurora_atlan.actors.status import StatusDesk
 from aurora_atlan.actors.supervised import Ref, abandon, is_stuck, lives, stop, tell
 from aurora_atlan.actors.switchboard import Switchboard
@@ -62,6 +63,8 @@ log = logging.getLogger(__name__)
 _TICK_S = 0.25
 # How often to look for actors that are dead without a word: found and replaced within a second.
 _LOOK_S = 0.5
+# What is in flight for longer is shown as being processed.
+_SHOWN_AFTER_S = 0.2
 # Work in the log, an idle actor, and no progress for so long: its doorbell was lost.
 _SILENCE_S = 0.5
 _RELAY_AT_STOP_S = 2.0
@@ -103,9 +106,7 @@ class Supervisor:
         self._acceptance = Acceptance(
             self._switchboard,
             self._cells,
-            self._fast_jobs,
-            self.bookings,
-            self._losses,
+            Seeding(self._switchboard, self._cells, self._fast_jobs, self.bookings, self._losses),
             timeout_s=settings.accept_timeout_s,
             required=Durability(settings.required_durability),
             direct=DirectBooking(self.bookings) if settings.degraded_booking else None,
@@ -268,6 +269,7 @@ class Supervisor:
         if now >= self._next_look:
             self._next_look = now + _LOOK_S
             self._find_dead()
+            self._show_processing(now)
         if now >= self._next_sweep:
             self._next_sweep = now + self.settings.sweep_s
             self._sweep(now)
@@ -303,6 +305,25 @@ class Supervisor:
             ref, generation = cell.ref, cell.generation
             if ref is not None and not lives(ref):
                 self._actor_died(cell, generation, None)
+
+    def _show_processing(self, now: float) -> None:
+        # For display alone. Most batches are decided sooner than anybody could see them being processed.
+        new = [
+            (cell, flight[0])
+            for cell in self._cells.alive()
+            if (flight := cell.in_flight) is not None
+            and now - flight[1] > _SHOWN_AFTER_S
+            and flight[0] != cell.shown_number
+        ]
+        if not new or self._switchboard.redis.is_open or self._switchboard.redis_writes.is_open:
+            return
+        try:
+            self._fast_jobs.announce([(cell.event_id, number) for cell, number in new])
+        except StoreError as error:
+            self._switchboard.redis_failed(error)
+            return
+        for cell, number in new:
+            cell.shown_number = number
 
     def _look_after(self, cell: EventCell, now: float) -> None:
         ref, generation = cell.ref, cell.generation

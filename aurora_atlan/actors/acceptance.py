@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import math
-import threading
 import time
-from concurrent.futures import Future
 from uuid import UUID
 
 from aurora_atlan.actors.cell import CellState
 from aurora_atlan.actors.cells import Cells
 from aurora_atlan.actors.direct import DirectBooking
 from aurora_atlan.actors.errors import (
-    BookingError,
     DurabilityUnmetError,
     EventQuarantinedError,
     IdempotencyConflictError,
@@ -21,19 +18,16 @@ from aurora_atlan.actors.errors import (
     UnavailableError,
     UnknownEventError,
 )
-from aurora_atlan.actors.losses import LossWatch
 from aurora_atlan.actors.messages import AcceptJob, BookTickets, JobStatus, Receipt, Refused, Reply
+from aurora_atlan.actors.seeding import Seeding
 from aurora_atlan.actors.supervised import lives, tell
 from aurora_atlan.actors.switchboard import Switchboard
-from aurora_atlan.persistence.bookings import BookingStore
 from aurora_atlan.persistence.durability import Durability
-from aurora_atlan.persistence.errors import StoreError
 from aurora_atlan.persistence.job_ids import keyed_job_id, random_job_id
 from aurora_atlan.persistence.jobs import (
     Conflict,
     Enqueued,
     Enqueueing,
-    JobStore,
     QueueFull,
     Unseeded,
     UserCrowded,
@@ -45,7 +39,6 @@ _LOOK_UP_S = 0.1
 
 _OUT_OF_REACH = "the booking queue is out of reach; try again"
 _UNSAFE_RETRY_S = 30.0
-_NOT_LOOKED_UP = "the event cannot be looked up now; try again"
 
 
 class Acceptance:
@@ -55,9 +48,7 @@ class Acceptance:
         self,
         switchboard: Switchboard,
         cells: Cells,
-        jobs: JobStore,
-        bookings: BookingStore,
-        losses: LossWatch,
+        seeding: Seeding,
         *,
         timeout_s: float,
         required: Durability,
@@ -65,15 +56,11 @@ class Acceptance:
     ) -> None:
         self._switchboard = switchboard
         self._cells = cells
-        self._jobs = jobs
-        self._bookings = bookings
-        self._losses = losses
+        self._seeding = seeding
         self._timeout_s = timeout_s
         self._required = required
         # Decides while Redis is away; None: bookings are refused then.
         self._direct = direct
-        self._lock = threading.Lock()
-        self._seeding: dict[int, Future[None]] = {}
 
     def accept(self, attempt: BookTickets, installation_key: bytes | None, durability: Durability) -> Receipt:
         """Queue the attempt; see ``Supervisor.submit`` for what it raises."""
@@ -110,7 +97,7 @@ class Acceptance:
     def _enqueue(self, job: NewJob, deadline: float) -> Enqueueing:
         answer = self._ask_journal(job, deadline)
         if isinstance(answer, Unseeded):
-            self._seed_once(job.event_id, deadline)
+            self._seeding.seed(job.event_id, deadline)
             answer = self._ask_journal(job, deadline)
         return answer
 
@@ -155,46 +142,6 @@ class Acceptance:
         if isinstance(answer, Refused):
             raise UnavailableError(answer.message, job_id=job.job_id if answer.attempted else None)
         return answer
-
-    def _seed_once(self, event_id: int, deadline: float) -> None:
-        # A crowd at a fresh event asks the database once, not each for itself.
-        with self._lock:
-            seeding = self._seeding.get(event_id)
-            ours = seeding is None
-            if seeding is None:
-                seeding = self._seeding[event_id] = Future()
-        if ours:
-            try:
-                self._seed(event_id, deadline)
-                seeding.set_result(None)
-            except BookingError as error:
-                seeding.set_exception(error)
-            finally:
-                with self._lock:
-                    del self._seeding[event_id]
-        try:
-            seeding.result(max(0.0, deadline - time.monotonic()))
-        except TimeoutError:
-            raise UnavailableError(_NOT_LOOKED_UP) from None
-
-    def _seed(self, event_id: int, deadline: float) -> None:
-        # In the caller's thread, not the journal's: a database that does not answer holds up nobody else.
-        patience_s = self._switchboard.postgres_patience_s(max(0.01, deadline - time.monotonic()))
-        try:
-            last_number = self._bookings.last_queue_number(event_id, patience_s)
-        except StoreError as error:
-            raise UnavailableError(_NOT_LOOKED_UP) from error
-        if last_number is None:
-            raise UnknownEventError("there is no such event")
-        cell = self._cells.get(event_id)
-        highest = max(last_number, cell.highest_number if cell is not None else 0)
-        try:
-            if cell is not None:
-                # It was seeded once: Redis has forgotten the event, without ever being away.
-                self._losses.compare()
-            self._jobs.seed(event_id, highest_number=highest, last_decided=last_number)
-        except StoreError as error:
-            raise UnavailableError(_OUT_OF_REACH) from error
 
 
 def _refuse_impossible(attempt: BookTickets) -> None:

@@ -28,7 +28,7 @@ from aurora_atlan.actors.messages import (
     Drain,
     Flush,
     HandIn,
-    JobAccepted,
+    JobsAccepted,
     Passivate,
     ReleaseLease,
     Rescan,
@@ -91,7 +91,7 @@ class BookingActor(SupervisedActor):
         self._paused = False
         self._draining = False
         self._flush_told = False
-        # Jobs told to this incarnation, for passivation.
+        # Messages about accepted jobs, for passivation.
         self._handled = 0
 
     def prepare(self) -> None:
@@ -104,9 +104,11 @@ class BookingActor(SupervisedActor):
 
     def handle(self, message: Any) -> None:
         """Handle one message; a job's way leads through the first three cases."""
+        # First, while what is in flight or held is still known to be.
+        self._collect(message.jobs if isinstance(message, JobsAccepted) else ())
         match message:
-            case JobAccepted(job):
-                self._take(job)
+            case JobsAccepted():
+                pass
             case Flush():
                 self._flush_told = False
                 self._hand_in_next()
@@ -114,6 +116,7 @@ class BookingActor(SupervisedActor):
                 batch = self._in_flight
                 if batch is not None and batch.batch_id == message.batch_id:
                     self._in_flight = None
+                    self._cell.landed(self._generation)
                     self._answered(batch, message)
             case Rescan():
                 self._rescan()
@@ -132,8 +135,18 @@ class BookingActor(SupervisedActor):
         """Report the crash; the successor finds every undecided job in the stream."""
         self._on_death(self._cell, self._generation, error)
 
+    def _collect(self, told: Sequence[Job]) -> None:
+        groups = [*self._cell.collect(self._generation)]
+        if told:
+            # It waited in the inbox, so it may be older than what was kept.
+            older = groups and self._expected <= told[0].queue_number < groups[0][0].queue_number
+            groups.insert(0 if older else len(groups), told)
+        for jobs in groups:
+            self._handled += 1
+            for job in jobs:
+                self._take(job)
+
     def _take(self, job: Job) -> None:
-        self._handled += 1
         if self._behind:
             return
         if job.queue_number == self._expected and len(self._pending) < 2 * self._batch_max:
@@ -184,6 +197,7 @@ class BookingActor(SupervisedActor):
             handed_in_at=time.monotonic(),
             sender=self.actor_ref,
         )
+        self._cell.launched(self._generation, jobs[-1].queue_number, self._in_flight.handed_in_at)
         tell(self._switchboard.committer, HandIn(self._in_flight))
 
     def _answered(self, batch: Batch, answer: BatchAnswer) -> None:

@@ -7,11 +7,15 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 
 from aurora_atlan.actors.supervised import Ref
+from aurora_atlan.persistence.records import Job
+
+# Groups of accepted jobs that are kept for an actor before it is told of them all the same, and reads the log.
+_KEPT_MAX = 64
 
 
 class CellState(Enum):
@@ -65,26 +69,63 @@ class EventCell:
         self.highest_number = 0
         # Up to here every number is decided, or was reported as lost.
         self._settled_number = 0
-        # Written by the actor, read by the sweep: it has jobs in memory or in flight.
+        # Written by the actor, read by the supervisor: it has jobs in memory or in flight.
         self.busy = False
+        # The highest number of the batch in flight and since when; None: no batch is in flight.
+        self.in_flight: tuple[int, float] | None = None
+        # The number up to which jobs are shown as being processed, written by the supervisor.
+        self.shown_number = 0
         self.last_progress = 0.0
         self._policy = policy
         self._lock = threading.Lock()
         self._crashes: deque[float] = deque()
         self._until = 0.0
         self._told = 0
+        # Accepted while a batch is in flight, and not yet collected.
+        self._kept: list[Sequence[Job]] = []
         # This incarnation is the one try that a quarantined event gets.
         self._probing = False
 
-    def accepted(self, queue_number: int) -> Ref | None:
-        """Note an accepted job; return the actor that must be told of it, None when there is none."""
+    def accepted(self, jobs: Sequence[Job]) -> Ref | None:
+        """Note accepted jobs; return the actor that must be told of them now, None when there is none.
+
+        An actor with a batch in flight need not be woken for them: it collects them when it has its answer.
+        """
         with self._lock:
-            self.highest_number = max(self.highest_number, queue_number)
-            if self.state in (CellState.RUNNING, CellState.PASSIVATING):
-                # Counted before it is told: a passivation that has not seen it will not go through.
-                self._told += 1
+            self.highest_number = max(self.highest_number, *(job.queue_number for job in jobs))
+            if not self.running:
+                return None
+            # Counted before it is told: a passivation that has not seen it will not go through.
+            self._told += 1
+            if self.in_flight is None or len(self._kept) >= _KEPT_MAX:
                 return self.ref
+            self._kept.append(jobs)
             return None
+
+    @property
+    def running(self) -> bool:
+        """True while there is an actor that takes jobs."""
+        return self.state in (CellState.RUNNING, CellState.PASSIVATING)
+
+    def collect(self, generation: int) -> Sequence[Sequence[Job]]:
+        """Return the jobs that were kept for this incarnation, in their order; they are its own from now on."""
+        with self._lock:
+            if generation != self.generation or not self._kept:
+                return ()
+            kept, self._kept = self._kept, []
+            return kept
+
+    def launched(self, generation: int, highest_number: int, now: float) -> None:
+        """Note that a batch up to this number is in flight."""
+        with self._lock:
+            if generation == self.generation:
+                self.in_flight = (highest_number, now)
+
+    def landed(self, generation: int) -> None:
+        """Note that the batch in flight has its answer."""
+        with self._lock:
+            if generation == self.generation:
+                self.in_flight = None
 
     def seen(self, queue_number: int) -> None:
         """Note a queue number met while reading the log."""
@@ -102,13 +143,16 @@ class EventCell:
         """True while this process knows of numbers that may be undecided."""
         return self.highest_number > self._settled_number
 
-    def went_back(self, next_number: int) -> int:
-        """Compare with the number that Redis would give next; return how many jobs it has lost, at most."""
+    def went_back(self, highest_number: int, next_number: int) -> int:
+        """Compare the highest number as it was with the one that Redis, asked afterwards, would give next.
+
+        Returns how many jobs Redis has lost, at most.
+        """
         with self._lock:
-            if next_number > self.highest_number:
+            if next_number > highest_number:
                 return 0
-            lost = self.highest_number - max(self._settled_number, next_number - 1, 0)
-            self._settled_number = self.highest_number
+            lost = max(0, highest_number - max(self._settled_number, next_number - 1, 0))
+            self._settled_number = max(self._settled_number, highest_number)
             return lost
 
     def may_start(self, now: float) -> bool:
@@ -123,6 +167,7 @@ class EventCell:
             self.alive = True
             self.generation += 1
             self._told = 0
+            self._kept = []
             self.busy = True
             return self.generation
 
@@ -205,4 +250,5 @@ class EventCell:
         self.alive = False
         self.ref = None
         self.busy = False
+        self.in_flight = None
         self._until = until

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from aurora_atlan.actors.cell import EventCell, RestartPolicy
-from aurora_atlan.actors.messages import JobAccepted
+from aurora_atlan.actors.messages import JobsAccepted
 from aurora_atlan.actors.supervised import tell
 from aurora_atlan.persistence.records import Job
 
@@ -35,11 +35,12 @@ class Cells:
                 cell = self._cells.setdefault(event_id, EventCell(event_id, self._policy))
         return cell
 
-    def announce(self, job: Job) -> None:
-        """Tell the event's actor of an accepted job, or ask for an actor to be started."""
-        cell = self.get_or_make(job.event_id)
-        ref = cell.accepted(job.queue_number)
-        if ref is None or not tell(ref, JobAccepted(job)):
+    def announce(self, jobs: Sequence[Job]) -> None:
+        """Tell the actor of their event of accepted jobs, in their order, or ask for an actor to be started."""
+        cell = self.get_or_make(jobs[0].event_id)
+        ref = cell.accepted(jobs)
+        told = cell.running if ref is None else tell(ref, JobsAccepted(jobs))
+        if not told:
             self.want(cell)
 
     def want(self, cell: EventCell) -> None:

@@ -6,16 +6,15 @@ The verdicts leave here as values; who is told what is the committer's business.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
-from uuid import UUID
+from datetime import timedelta
 
 from aurora_atlan.actors.decide import Facts, decide
 from aurora_atlan.actors.faults import NO_FAULTS, Faults
 from aurora_atlan.actors.messages import Batch
 from aurora_atlan.persistence.bookings import BookingStore
-from aurora_atlan.persistence.inventory import EncodedChange, Locked, UnitOfWork, encode
+from aurora_atlan.persistence.inventory import EncodedChange, Locked, Reading, UnitOfWork, encode
 from aurora_atlan.persistence.records import Inventory, Outcome
 
 log = logging.getLogger(__name__)
@@ -81,6 +80,8 @@ Verdict = Decided | RowBusy | NoSuchEvent | Paused | Fenced | Foreign | Failed
 class _Claim:
     batch: Batch
     inventory: Inventory
+    # Under which the event is ours.
+    epoch: int
 
 
 class Committing:
@@ -135,23 +136,22 @@ class Committing:
             return Paused(batch)
         if batch.epoch is not None:
             # The epoch alone fences: a lease that lapsed while nobody took over is as good as new.
-            return _Claim(batch, inventory) if batch.epoch == inventory.epoch else Fenced(batch)
+            return _Claim(batch, inventory, batch.epoch) if batch.epoch == inventory.epoch else Fenced(batch)
         if row.takeable:
-            return _Claim(batch, replace(inventory, epoch=inventory.epoch + 1))
+            return _Claim(batch, inventory, inventory.epoch + 1)
         return Foreign(batch)
 
     def _decide(self, work: UnitOfWork, claims: Sequence[_Claim]) -> list[Verdict]:
-        known = work.outcomes([job.job_id for claim in claims for job in claim.batch.jobs])
-        held = work.held_slots({(job.event_id, job.user_id) for claim in claims for job in claim.batch.jobs})
         seats = [min(len(claim.batch.jobs), claim.inventory.capacity - claim.inventory.sold) for claim in claims]
-        now, booking_ids = work.clock_and_booking_ids(sum(seats))
+        read = work.read([job for claim in claims for job in claim.batch.jobs], sum(seats))
 
+        booking_ids = read.booking_ids
         verdicts: list[Verdict] = []
         changes: list[EncodedChange] = []
         for claim, count in zip(claims, seats, strict=True):
             own_ids, booking_ids = booking_ids[:count], booking_ids[count:]
             try:
-                change, decided = self._rule(claim, now, known, held, own_ids)
+                change, decided = self._rule(claim, read, own_ids)
             except Exception as error:  # one event's data must not stop the others'
                 log.exception("event %d: a batch could not be decided", claim.batch.event_id)
                 verdicts.append(Failed(claim.batch, repr(error)))
@@ -164,21 +164,19 @@ class Committing:
     def _rule(
         self,
         claim: _Claim,
-        now: datetime,
-        known: Mapping[UUID, Outcome],
-        held: Mapping[int, Mapping[int, set[int]]],
+        read: Reading,
         booking_ids: Sequence[int],
     ) -> tuple[EncodedChange, Decided]:
-        batch, inventory = claim.batch, claim.inventory
+        batch = claim.batch
         facts = Facts(
-            now=now,
-            outcomes=known,
-            held_slots=held.get(batch.event_id, {}),
+            now=read.now,
+            outcomes=read.outcomes,
+            held_slots=read.held_slots.get(batch.event_id, {}),
             booking_ids=booking_ids,
             poisoned=batch.poisoned,
             age_max=self._job_age_max,
         )
-        ruling = decide(inventory, batch.jobs, facts)
-        leased = replace(ruling.change.inventory, owner=self._owner, lease_until=now + self._lease)
-        decided = Decided(batch, leased.epoch, leased.last_queue_number, ruling.outcomes)
-        return encode(replace(ruling.change, inventory=leased), now), decided
+        leased = replace(claim.inventory, owner=self._owner, epoch=claim.epoch, lease_until=read.now + self._lease)
+        ruling = decide(leased, batch.jobs, facts)
+        decided = Decided(batch, claim.epoch, ruling.change.inventory.last_queue_number, ruling.outcomes)
+        return encode(ruling.change, read.now), decided

@@ -86,6 +86,8 @@ class CommitterActor(Gatherer[HandIn]):
         # Committed, but not yet noted in Redis: their events take no new batch.
         self._unfinished: list[Decided] = []
         self._leases: list[tuple[int, int]] = []
+        # When a flush comes that will try again, if noting them failed.
+        self._finish_again_at = 0.0
         # In a row, for want of PostgreSQL.
         self._failures = 0
         # A flush that will try what is held again is scheduled.
@@ -115,10 +117,9 @@ class CommitterActor(Gatherer[HandIn]):
             for batch in batches:
                 # Each may wait for its row.
                 self.get_on()
-                self._commit([batch])
+                self._commit([batch], waiting=True)
         elif batches:
             together, self._held = self._divided(batches)
-            self._announce(together)
             self._commit(together)
         self._finish()
         self._release_leases()
@@ -139,9 +140,9 @@ class CommitterActor(Gatherer[HandIn]):
         taken = {batch.batch_id for batch in together.values()}
         return list(together.values()), [batch for batch in batches if batch.batch_id not in taken]
 
-    def _commit(self, batches: Sequence[Batch]) -> None:
+    def _commit(self, batches: Sequence[Batch], *, waiting: bool = False) -> None:
         try:
-            verdicts = self._committing.commit(batches, patient=self._patient)
+            verdicts = self._committing.commit(batches, patient=waiting)
         except (StoreUnavailableError, SchemaError) as error:
             self._switchboard.postgres_failed(error)
             self._try_again(batches)
@@ -152,6 +153,8 @@ class CommitterActor(Gatherer[HandIn]):
             self._failures = 0
             if len(batches) > 1:
                 for batch in batches:
+                    # Each may take until a time limit.
+                    self.get_on()
                     self._commit([batch])
             else:
                 self._failed_alone(batches[0], error)
@@ -166,11 +169,15 @@ class CommitterActor(Gatherer[HandIn]):
     def _failed_alone(self, batch: Batch, error: StoreError) -> None:
         if isinstance(error, DataError):
             tell(batch.sender, BatchFailed(batch.batch_id, str(error)))
-        elif self._patient and isinstance(error, LockNotGrantedError):
-            # It has waited its turn; now the others'.
-            self._held.append(batch)
-        elif self._patient:
+        elif self._patient and not isinstance(error, LockNotGrantedError):
             self._try_again([batch])
+        else:
+            self._leave_to_patience(batch)
+
+    def _leave_to_patience(self, batch: Batch) -> None:
+        if self._patient:
+            # Behind the others: each has its turn.
+            self._held.append(batch)
         else:
             tell(self._switchboard.patient, HandIn(batch))
 
@@ -189,7 +196,7 @@ class CommitterActor(Gatherer[HandIn]):
             case NoSuchEvent():
                 self._unfinished.append(_gone(batch))
             case RowBusy():
-                tell(self._switchboard.patient, HandIn(batch))
+                self._leave_to_patience(batch)
             case Paused():
                 tell(batch.sender, BatchPaused(batch.batch_id))
             case Fenced():
@@ -209,21 +216,15 @@ class CommitterActor(Gatherer[HandIn]):
         except StoreError as error:
             self._switchboard.redis_failed(error)
             # Whoever closes the breaker flushes, too; but it may be closed already, or was never open.
-            self._switchboard.scheduler.after(_BACKOFF_MAX_S, self.actor_ref, Flush())
+            if now >= self._finish_again_at:
+                self._finish_again_at = now + _BACKOFF_MAX_S
+                self._switchboard.scheduler.after(_BACKOFF_MAX_S, self.actor_ref, Flush())
             return
         self._switchboard.faults.reach("after_finish")
         finished, self._unfinished = self._unfinished, []
         for decided in finished:
             answer = BatchDecided(decided.batch.batch_id, decided.epoch, decided.last_queue_number)
             tell(decided.batch.sender, answer)
-
-    def _announce(self, batches: Sequence[Batch]) -> None:
-        # For display alone ("processing"), so it never delays a decision for long.
-        if not (self._switchboard.redis.is_open or self._switchboard.redis_writes.is_open):
-            try:
-                self._jobs.announce([(batch.event_id, batch.jobs[-1].queue_number) for batch in batches])
-            except StoreError as error:
-                self._switchboard.redis_failed(error)
 
     def _release_leases(self) -> None:
         leases, self._leases = self._leases, []

@@ -40,19 +40,18 @@ class DirectBooking:
         with self._bookings.unit_of_work() as work:
             work.hold_off_pause()
             inventory = locked(work, job.event_id)
-            if work.outcomes([job.job_id]):
+            read = work.read([job], 1)
+            if read.outcomes:
                 return
             if inventory.paused:
                 raise UnavailableError("bookings of this event are paused; try again later", _PAUSED_RETRY_S)
-            held = work.held_slots([(job.event_id, job.user_id)])
-            now, booking_ids = work.clock_and_booking_ids(1)
             facts = Facts(
-                now=now,
+                now=read.now,
                 outcomes={},
-                held_slots=held.get(job.event_id, {}),
-                booking_ids=booking_ids,
+                held_slots=read.held_slots.get(job.event_id, {}),
+                booking_ids=read.booking_ids,
                 poisoned=frozenset(),
                 age_max=None,
             )
-            unqueued = Job(job.job_id, job.event_id, job.user_id, job.quantity, 0, now, job.request_id)
-            work.record([encode(decide(inventory, [unqueued], facts).change, now)])
+            unqueued = Job(job.job_id, job.event_id, job.user_id, job.quantity, 0, read.now, job.request_id)
+            work.record([encode(decide(inventory, [unqueued], facts).change, read.now)])

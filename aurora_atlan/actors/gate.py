@@ -102,7 +102,7 @@ class Gate:
     def _cancel(self, booking: Booking) -> Booking:
         with self._bookings.unit_of_work() as work:
             inventory = locked(work, booking.event_id)
-            at, _ = work.clock_and_booking_ids(0)
+            at = work.read([], 0).now
             if work.cancel_booking(booking.id, at):
                 sold = inventory.sold - booking.quantity
                 entry = Draft(
@@ -122,12 +122,12 @@ class Gate:
     def _withdraw(self, job: Job) -> Outcome:
         with self._bookings.unit_of_work() as work:
             inventory = locked(work, job.event_id)
-            known = work.outcomes([job.job_id]).get(job.job_id)
+            read = work.read([job], 0)
+            known, at = read.outcomes.get(job.job_id), read.now
             if known is not None and known.kind is not Kind.CANCELLED:
                 raise AlreadyDecidedError(f"the job is decided: {known.reason or 'completed'}")
             if known is not None:
                 return known
-            at, _ = work.clock_and_booking_ids(0)
             entry = Draft(
                 Kind.CANCELLED,
                 inventory.sold,
@@ -152,7 +152,7 @@ class Gate:
                     f"{inventory.sold} tickets are sold: the capacity cannot be lower", inventory.sold
                 )
             if capacity != inventory.capacity:
-                at, _ = work.clock_and_booking_ids(0)
+                at = work.read([], 0).now
                 entry = Draft(Kind.CAPACITY_CHANGED, inventory.sold, capacity)
                 work.record([encode(Change(replace(inventory, capacity=capacity), [entry]), at)])
             return CapacityChanged(event_id, capacity, inventory.sold)

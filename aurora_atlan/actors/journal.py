@@ -15,8 +15,8 @@ from aurora_atlan.persistence.records import Job
 class JournalActor(Gatherer[AcceptJob]):
     """Accepts jobs, tells each event's actor of its own in the order of the log, and answers the callers.
 
-    ``announce`` is called for every newly accepted job. When this actor crashes, callers that wait are
-    refused at once; what Redis has accepted by then, the sweep finds.
+    ``announce`` is called with the newly accepted jobs of one event, in their order. When this actor crashes,
+    callers that wait are refused at once; what Redis has accepted by then, the sweep finds.
     """
 
     gathers = AcceptJob
@@ -25,7 +25,7 @@ class JournalActor(Gatherer[AcceptJob]):
         self,
         switchboard: Switchboard,
         jobs: JobStore,
-        announce: Callable[[Job], None],
+        announce: Callable[[Sequence[Job]], None],
         on_death: Callable[[BaseException | None], None],
     ) -> None:
         super().__init__()
@@ -56,10 +56,14 @@ class JournalActor(Gatherer[AcceptJob]):
             raise
         if self._switchboard.redis_writes.close():
             self._switchboard.wake_committers()
-        for message, answer in zip(gathered, answers, strict=True):
+        accepted: dict[int, list[Job]] = {}
+        for answer in answers:
             # Known from the first of two tries, or from an earlier request; hearing of it twice harms no actor.
             if isinstance(answer, Enqueued) and (not answer.known or (repeated and not answer.decided)):
-                self._announce(answer.job)
+                accepted.setdefault(answer.job.event_id, []).append(answer.job)
+        for jobs in accepted.values():
+            self._announce(jobs)
+        for message, answer in zip(gathered, answers, strict=True):
             message.reply.set(answer)
 
     def died(self, error: BaseException | None) -> None:

@@ -27,11 +27,15 @@ class LossWatch:
 
     def compare(self) -> None:
         """Compare every event that had undecided jobs; raises :class:`StoreError` when Redis cannot be asked."""
-        cells = [cell for cell in self._cells.every() if cell.unsettled]
-        if not cells:
+        # Taken before Redis is asked: what is accepted meanwhile is above what it answers, and not lost.
+        seen = [(cell, cell.highest_number) for cell in self._cells.every() if cell.unsettled]
+        if not seen:
             return
-        next_numbers = self._jobs.next_numbers([cell.event_id for cell in cells])
-        lost = sum(cell.went_back(number) for cell, number in zip(cells, next_numbers, strict=True))
+        next_numbers = self._jobs.next_numbers([cell.event_id for cell, _ in seen])
+        lost = sum(
+            cell.went_back(highest, next_number)
+            for (cell, highest), next_number in zip(seen, next_numbers, strict=True)
+        )
         if lost:
             self.rollbacks += 1
             self.lost_at_most += lost

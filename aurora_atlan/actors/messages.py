@@ -123,10 +123,10 @@ class Flush:
 
 
 @dataclass(frozen=True, slots=True)
-class JobAccepted:
-    """To an event's actor: this job is in its stream."""
+class JobsAccepted:
+    """To an event's actor: these jobs are in its stream, in this order."""
 
-    job: Job
+    jobs: Sequence[Job]
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 class OutboxRelay:
     """A thread that empties the outbox; in one process per database at a time.
 
-    Without a hook the outcomes are deleted once read. A hook that raises is told the same outcome again.
+    Without a hook the outcomes are deleted unread. A hook that raises is told the same outcome again.
     """
 
     def __init__(
@@ -72,24 +72,31 @@ class OutboxRelay:
             # Looked at before reading, so that what was decided before a stop is told.
             last = self._stopping.is_set()
             ours = ours or outbox.claim()
-            waiting = outbox.waiting(_BATCH_MAX) if ours else []
-            told = self._tell(waiting)
-            if told:
-                self._faults.reach("after_delivery")
-                outbox.forget(waiting[:told])
+            told = self._relay_some(outbox) if ours else 0
             if self._abandoned or (last and told < _BATCH_MAX):
                 return
             if told < _BATCH_MAX:
                 self._stopping.wait(_PAUSE_S)
 
-    def _tell(self, waiting: Sequence[Told]) -> int:
+    def _relay_some(self, outbox: Outbox) -> int:
         if self._on_outcome is None:
-            return len(waiting)
+            dropped = outbox.drop(_BATCH_MAX)
+            if dropped:
+                self._faults.reach("after_delivery")
+            return dropped
+        waiting = outbox.waiting(_BATCH_MAX)
+        told = self._tell(waiting, self._on_outcome)
+        if told:
+            self._faults.reach("after_delivery")
+            outbox.forget(waiting[:told])
+        return told
+
+    def _tell(self, waiting: Sequence[Told], receiver: Callable[[Told], None]) -> int:
         for told, outcome in enumerate(waiting):
             if self._abandoned:
                 return told
             try:
-                self._on_outcome(outcome)
+                receiver(outcome)
             except BaseException:
                 # Whatever a receiver does, the relay lives on.
                 log.exception("a receiver of outcomes failed; it will be told again")

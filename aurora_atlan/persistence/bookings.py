@@ -52,10 +52,9 @@ class BookingStore:
         with self._database.transaction() as connection:
             yield UnitOfWork(connection, self._owner)
 
-    def last_queue_number(self, event_id: int, within_s: float | None = None) -> int | None:
-        """Return the highest queue number decided for the event; None when there is no such event."""
-        rows = self._database.rows(_SQL["last_queue_number"], {"event_id": event_id}, within_s)
-        return int(rows[0][0]) if rows else None
+    def last_queue_numbers(self, event_ids: Sequence[int], within_s: float | None = None) -> dict[int, int]:
+        """Return the highest queue number decided for each of the events that there are."""
+        return dict(self._database.rows(_SQL["last_queue_numbers"], {"event_ids": list(event_ids)}, within_s))
 
     def installation_key(self) -> bytes:
         """Return the key that all processes over this database share."""

@@ -23,6 +23,8 @@ from aurora_atlan.persistence.errors import (
 )
 
 _GIVE_UP_RECONNECTING_AFTER_S = 0.1
+# A connection that was being made when the others were cut may be cut, too, and comes into the pool all the same.
+_READ_AGAIN_MAX = 2
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
@@ -121,13 +123,15 @@ class Database:
     def rows(
         self, query: bytes, parameters: Mapping[str, Any] | None = None, within_s: float | None = None
     ) -> list[tuple[Any, ...]]:
-        """Return the rows of one reading statement; it is asked once more if its connection turns out to be cut."""
-        try:
-            return self._rows(query, parameters, within_s)
-        except (StoreTimeoutError, StoreRefusesError):
-            raise
-        except StoreUnavailableError:
-            return self._rows(query, parameters, within_s)
+        """Return the rows of one reading statement; it is asked again if its connection turns out to be cut."""
+        for _ in range(_READ_AGAIN_MAX):
+            try:
+                return self._rows(query, parameters, within_s)
+            except (StoreTimeoutError, StoreRefusesError):
+                raise
+            except StoreUnavailableError:
+                continue
+        return self._rows(query, parameters, within_s)
 
     def dedicated_connection(self) -> Connection:
         """Open a connection outside the pool, in autocommit mode; the caller closes it."""

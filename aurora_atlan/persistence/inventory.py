@@ -16,8 +16,8 @@ import orjson
 
 from aurora_atlan.persistence import queries
 from aurora_atlan.persistence.database import Connection
-from aurora_atlan.persistence.ledger import LedgerEntry, entry_hash
-from aurora_atlan.persistence.records import Inventory, Kind, Outcome, Reason
+from aurora_atlan.persistence.ledger import LedgerEntry, seal
+from aurora_atlan.persistence.records import Inventory, Job, Kind, NewJob, Outcome, Reason
 
 # The advisory lock that a pause takes and every deciding transaction shares; the number is arbitrary.
 _PAUSE_LOCK = 0x6175_726F_7261_0001
@@ -32,6 +32,19 @@ class Locked:
     inventory: Inventory
     # No other process owns the event now.
     takeable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a decision needs to know, read after the lock."""
+
+    # PostgreSQL's clock.
+    now: datetime
+    booking_ids: Sequence[int]
+    # The answers that jobs have already; a replay must not answer again.
+    outcomes: Mapping[UUID, Outcome]
+    # By event and user the slots held with confirmed bookings.
+    held_slots: Mapping[int, Mapping[int, set[int]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,27 +140,29 @@ class UnitOfWork:
         row = self._connection.execute(_SQL["lock_inventory"], parameters).fetchone()
         return None if row is None else _locked(row)
 
-    def outcomes(self, job_ids: Sequence[UUID]) -> dict[UUID, Outcome]:
-        """Return the answers that these jobs have already; a replay must not answer again."""
-        rows = self._connection.execute(_SQL["outcomes"], {"job_ids": list(job_ids)}).fetchall()
-        return {row[0]: _outcome(row) for row in rows}
-
-    def held_slots(self, wanted: Collection[tuple[int, int]]) -> dict[int, dict[int, set[int]]]:
-        """Return by event and user the slots that these (event, user) pairs hold with confirmed bookings."""
+    def read(self, jobs: Sequence[Job | NewJob], bookings_max: int) -> Reading:
+        """Read what a decision of these jobs needs, and take new booking ids; unused ones leave gaps."""
         parameters = {
-            "event_ids": [event_id for event_id, _ in wanted],
-            "user_ids": [user_id for _, user_id in wanted],
+            "count": bookings_max,
+            "job_ids": [job.job_id for job in jobs],
+            "event_ids": [job.event_id for job in jobs],
+            "user_ids": [job.user_id for job in jobs],
         }
+        (now, booking_ids, *_), *rows = self._connection.execute(_SQL["read"], parameters).fetchall()
+        outcomes: dict[UUID, Outcome] = {}
         held: dict[int, dict[int, set[int]]] = {}
-        for event_id, user_id, slot in self._connection.execute(_SQL["held_slots"], parameters):
-            held.setdefault(event_id, {}).setdefault(user_id, set()).add(slot)
-        return held
-
-    def clock_and_booking_ids(self, count: int) -> tuple[datetime, list[int]]:
-        """Return PostgreSQL's time now, and ``count`` new booking ids; unused ones leave gaps."""
-        row = self._connection.execute(_SQL["clock_and_booking_ids"], {"count": count}).fetchone()
-        assert row is not None
-        return row[0], row[1]
+        for at, _, job_id, kind, reason, booking_id, event_id, user_id, slot in rows:
+            if job_id is not None:
+                outcomes[job_id] = Outcome(
+                    job_id=job_id,
+                    kind=Kind(kind),
+                    reason=None if reason is None else Reason(reason),
+                    booking_id=booking_id,
+                    decided_at=at,
+                )
+            else:
+                held.setdefault(event_id, {}).setdefault(user_id, set()).add(slot)
+        return Reading(now, booking_ids, outcomes, held)
 
     def record(self, changes: Sequence[EncodedChange]) -> None:
         """Write the changes of locked events: bookings, chained ledger entries, outbox, inventory rows."""
@@ -218,40 +233,29 @@ def _locked(row: tuple[Any, ...]) -> Locked:
     return Locked(inventory, takeable)
 
 
-def _outcome(row: tuple[Any, ...]) -> Outcome:
-    job_id, kind, reason, booking_id, at = row
-    return Outcome(
-        job_id=job_id,
-        kind=Kind(kind),
-        reason=None if reason is None else Reason(reason),
-        booking_id=booking_id,
-        decided_at=at,
-    )
-
-
 def _chained(change: Change, at: datetime) -> list[LedgerEntry]:
     number, head = change.inventory.last_entry, change.inventory.ledger_head
     chain = []
     for draft in change.entries:
         number += 1
-        columns: dict[str, Any] = {
-            "event_id": change.inventory.event_id,
-            "entry_number": number,
-            "kind": draft.kind,
-            "job_id": draft.job_id,
-            "booking_id": draft.booking_id,
-            "user_id": draft.user_id,
-            "quantity": draft.quantity,
-            "reason": draft.reason,
-            "queue_number": draft.queue_number,
-            "accepted_at": draft.accepted_at,
-            "sold_after": draft.sold_after,
-            "capacity_after": draft.capacity_after,
-            "at": at,
-            "prev_hash": head,
-        }
-        head = entry_hash(LedgerEntry(**columns, hash=b""))
-        chain.append(LedgerEntry(**columns, hash=head))
+        entry = LedgerEntry(
+            event_id=change.inventory.event_id,
+            entry_number=number,
+            kind=draft.kind,
+            job_id=draft.job_id,
+            booking_id=draft.booking_id,
+            user_id=draft.user_id,
+            quantity=draft.quantity,
+            reason=draft.reason,
+            queue_number=draft.queue_number,
+            accepted_at=draft.accepted_at,
+            sold_after=draft.sold_after,
+            capacity_after=draft.capacity_after,
+            at=at,
+            prev_hash=head,
+        )
+        head = seal(entry)
+        chain.append(entry)
     return chain
 
 

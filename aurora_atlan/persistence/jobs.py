@@ -59,8 +59,10 @@ class Conflict:
 
 Enqueueing = Enqueued | Unseeded | QueueFull | UserCrowded | Conflict
 
+_UNSEEDED = Unseeded()
+
 _REFUSALS: dict[bytes, Enqueueing] = {
-    b"unseeded": Unseeded(),
+    b"unseeded": _UNSEEDED,
     b"full": QueueFull(),
     b"crowded": UserCrowded(),
     b"conflict": Conflict(),
@@ -113,10 +115,11 @@ class JobStore:
 
     def __init__(self, client: redis.Redis, *, depth_max: int, user_jobs_max: int, ttl_s: int) -> None:
         self._client = client
+        self._scripts = scripts.Runner(client)
         self._depth_max = depth_max
         self._user_jobs_max = user_jobs_max
         self._ttl_s = ttl_s
-        self._enqueue = scripts.load("enqueue_job")
+        self._enqueue = scripts.load("enqueue_jobs")
         self._seed = scripts.load("seed_queue")
         self._read_pending = scripts.load("read_pending")
         self._finish = scripts.load("finish_jobs")
@@ -143,21 +146,35 @@ class JobStore:
 
     def enqueue(self, jobs: Sequence[NewJob]) -> list[Enqueueing]:
         """Accept the jobs in this order, each on its own, in one round trip."""
-        replies = scripts.run(self._client, [self._enqueue_call(job) for job in jobs])
-        return [_enqueueing(job, reply) for job, reply in zip(jobs, replies, strict=True)]
+        of_event: dict[int, list[int]] = {}
+        for index, job in enumerate(jobs):
+            of_event.setdefault(job.event_id, []).append(index)
+        groups = [[jobs[index] for index in indexes] for indexes in of_event.values()]
+        replies = self._scripts.run([self._enqueue_call(group) for group in groups])
+        answers: list[Enqueueing] = [_UNSEEDED] * len(jobs)
+        for indexes, group, reply in zip(of_event.values(), groups, replies, strict=True):
+            for index, answer in zip(indexes, _enqueueings(group, reply), strict=True):
+                answers[index] = answer
+        return answers
 
     def seed(self, event_id: int, *, highest_number: int, last_decided: int) -> None:
         """Let the event's numbers start above ``highest_number``, unless they have started already."""
-        tag = _tag(event_id)
-        keys = [f"{tag}event:{event_id}:meta", f"{tag}event:{event_id}:jobs"]
-        scripts.run(self._client, [scripts.Call(self._seed, keys, [highest_number, last_decided])])
+        self.seed_all([(event_id, highest_number, last_decided)])
+
+    def seed_all(self, seeds: Sequence[tuple[int, int, int]]) -> None:
+        """Seed many: (event, highest number, last decided number) each, in one round trip."""
+        calls = []
+        for event_id, highest_number, last_decided in seeds:
+            event = f"{_tag(event_id)}event:{event_id}:"
+            calls.append(scripts.Call(self._seed, [event + "meta", event + "jobs"], [highest_number, last_decided]))
+        self._scripts.run(calls)
 
     def read_pending(self, event_id: int, *, after: int, count: int, highest_number: int) -> Pending:
         """Read up to ``count`` undecided jobs with a queue number above ``after``, in order."""
         tag = _tag(event_id)
         keys = [f"{tag}event:{event_id}:jobs", f"{tag}event:{event_id}:meta"]
         call = scripts.Call(self._read_pending, keys, [after, count, highest_number])
-        [(next_number, entries)] = scripts.run(self._client, [call])
+        [(next_number, entries)] = self._scripts.run([call])
         return Pending([_job_of_entry(event_id, entry) for entry in entries], next_number)
 
     def announce(self, handed_in: Sequence[tuple[int, int]]) -> None:
@@ -169,12 +186,12 @@ class JobStore:
 
     def finish(self, finishes: Sequence[Finish]) -> None:
         """Take decided jobs out of the queue and note their outcomes, in one round trip; repeatable."""
-        scripts.run(self._client, [self._finish_call(finish) for finish in finishes])
+        self._scripts.run([self._finish_call(finish) for finish in finishes])
 
     def status(self, job_id: UUID) -> QueuedStatus | None:
         """Read what Redis knows of the job; None when that is nothing."""
         tag = f"{{aa:{shard_of_job(job_id):02d}}}:"
-        [reply] = scripts.run(self._client, [scripts.Call(self._status, [f"{tag}job:{job_id}"], [tag])])
+        [reply] = self._scripts.run([scripts.Call(self._status, [f"{tag}job:{job_id}"], [tag])])
         return _queued_status(job_id, reply) if reply else None
 
     def next_numbers(self, event_ids: Sequence[int]) -> list[int]:
@@ -193,22 +210,17 @@ class JobStore:
         waiting = [(since, int(event_id)) for reply in replies for event_id, since in reply]
         return [event_id for _, event_id in sorted(waiting)]
 
-    def _enqueue_call(self, job: NewJob) -> scripts.Call:
-        tag = _tag(job.event_id)
-        event = f"{tag}event:{job.event_id}:"
-        return scripts.Call(
-            self._enqueue,
-            (f"{tag}job:{job.job_id}", event + "jobs", event + "meta", event + "users", tag + "pending"),
-            (
-                str(job.job_id),
-                job.event_id,
-                job.user_id,
-                job.quantity,
-                job.request_id or "",
-                self._depth_max,
-                self._user_jobs_max,
-            ),
-        )
+    def _enqueue_call(self, jobs: Sequence[NewJob]) -> scripts.Call:
+        event_id = jobs[0].event_id
+        tag = _tag(event_id)
+        event = f"{tag}event:{event_id}:"
+        keys = [event + "jobs", event + "meta", event + "users", tag + "pending"]
+        arguments: list[scripts.Argument] = [event_id, self._depth_max, self._user_jobs_max]
+        for job in jobs:
+            job_id = str(job.job_id)
+            keys.append(f"{tag}job:{job_id}")
+            arguments += (job_id, job.user_id, job.quantity, job.request_id or "")
+        return scripts.Call(self._enqueue, keys, arguments)
 
     def _finish_call(self, finish: Finish) -> scripts.Call:
         tag = _tag(finish.event_id)
@@ -245,13 +257,24 @@ def _time(microseconds: int) -> datetime:
     return _EPOCH + timedelta(microseconds=microseconds)
 
 
-def _enqueueing(job: NewJob, reply: list[Any]) -> Enqueueing:
-    word = reply[0]
-    if word not in (b"accepted", b"known"):
-        return _REFUSALS[word]
-    _, number, last_decided, accepted, pace, decided = reply
-    accepted_job = Job(job.job_id, job.event_id, job.user_id, job.quantity, number, _time(accepted), job.request_id)
-    return Enqueued(accepted_job, last_decided, pace / 1_000_000, known=word == b"known", decided=decided == 1)
+def _enqueueings(jobs: Sequence[NewJob], reply: list[Any]) -> list[Enqueueing]:
+    last_decided, pace, now, *answers = reply
+    pace_s, accepted_at = pace / 1_000_000, _time(now)
+    enqueueings: list[Enqueueing] = []
+    for job, answer in zip(jobs, answers, strict=True):
+        match answer:
+            case int(number):
+                enqueueings.append(Enqueued(_numbered(job, number, accepted_at), last_decided, pace_s, known=False))
+            case [number, accepted, decided]:
+                before = _numbered(job, number, _time(accepted))
+                enqueueings.append(Enqueued(before, last_decided, pace_s, known=True, decided=decided == 1))
+            case word:
+                enqueueings.append(_REFUSALS[word])
+    return enqueueings
+
+
+def _numbered(job: NewJob, number: int, accepted_at: datetime) -> Job:
+    return Job(job.job_id, job.event_id, job.user_id, job.quantity, number, accepted_at, job.request_id)
 
 
 def _job_of_entry(event_id: int, entry: list[Any]) -> Job:

@@ -16,9 +16,12 @@ import orjson
 GENESIS = bytes(32)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class LedgerEntry:
-    """One row of ``booking_ledger``; the fields are its columns."""
+    """One row of ``booking_ledger``; the fields are its columns.
+
+    Made without its hash, which follows from all the others: see :func:`seal`.
+    """
 
     event_id: int
     entry_number: int
@@ -34,7 +37,7 @@ class LedgerEntry:
     capacity_after: int
     at: datetime
     prev_hash: bytes
-    hash: bytes
+    hash: bytes = b""
 
 
 def _timestamp(moment: datetime | None) -> str | None:
@@ -71,3 +74,9 @@ def canonical(entry: LedgerEntry) -> bytes:
 def entry_hash(entry: LedgerEntry) -> bytes:
     """Return the SHA-256 of the entry's canonical bytes."""
     return hashlib.sha256(canonical(entry)).digest()
+
+
+def seal(entry: LedgerEntry) -> bytes:
+    """Give the entry its hash, and return that: the next entry's ``prev_hash``."""
+    entry.hash = entry_hash(entry)
+    return entry.hash

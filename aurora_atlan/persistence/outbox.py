@@ -51,6 +51,11 @@ class Outbox:
         with translated():
             return [Told(*row) for row in self._connection.execute(_SQL["waiting"], {"limit": limit})]
 
+    def drop(self, limit: int) -> int:
+        """Remove up to ``limit`` outcomes unread; return how many."""
+        with translated():
+            return self._connection.execute(_SQL["drop"], {"limit": limit}).rowcount
+
     def forget(self, told: Sequence[Told]) -> None:
         """Remove outcomes that have been told."""
         parameters = {

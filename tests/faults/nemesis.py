@@ -90,7 +90,7 @@ class Nemesis:
         proxy.pass_on()
 
     def _drop_reply(self) -> None:
-        cut = NextReply(scripts.load("enqueue_job").sha.encode(), times=3)
+        cut = NextReply(scripts.load("enqueue_jobs").sha.encode(), times=3)
         self._act.world.redis_proxy.arm(cut)
         cut.wait(_CUTS_WITHIN_S, 3)
         self._act.world.redis_proxy.disarm(cut)

@@ -155,9 +155,9 @@ def _crashing_gatherers(shots: dict[str, Shots]) -> list[Any]:
             return answers
 
     class Committer(CommitterActor):
-        def _commit(self, batches: Sequence[Batch]) -> None:
+        def _commit(self, batches: Sequence[Batch], *, waiting: bool = False) -> None:
             shots["before the transaction"].fire_once()
-            super()._commit(batches)
+            super()._commit(batches, waiting=waiting)
 
         def _finish(self) -> None:
             if self._unfinished:

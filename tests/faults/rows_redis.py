@@ -68,7 +68,7 @@ def black_hole(stage: Stage) -> None:
 
 def dropped_replies(stage: Stage) -> None:
     """The enqueueing is done, and its reply is lost with the connection."""
-    enqueue = scripts.load("enqueue_job").sha.encode()
+    enqueue = scripts.load("enqueue_jobs").sha.encode()
     with scene(stage) as act:
         act.begin()
         while stage.more():

@@ -119,14 +119,12 @@ def test_where_an_events_numbers_stand_is_known_and_whether_it_exists(
 ) -> None:
     """A new event stands at 0, a sold one at its last decided number, an unknown one nowhere."""
     event_id = make_event()
-    assert bookings.last_queue_number(event_id) == 0
+    assert bookings.last_queue_numbers([event_id]) == {event_id: 0}
     for user_id in buyers[:3]:
         decide_one(event_id, user_id)
 
-    assert bookings.last_queue_number(event_id) == 3
-    assert bookings.last_queue_number(event_id + 1) is None
-    assert bookings.last_queue_number(-1) is None
-    assert bookings.last_queue_number(2**70) is None
+    assert bookings.last_queue_numbers([event_id, event_id + 1, -1, 2**70]) == {event_id: 3}
+    assert bookings.last_queue_numbers([]) == {}
 
 
 def test_all_processes_share_the_installations_key(bookings: BookingStore, database: Database) -> None:

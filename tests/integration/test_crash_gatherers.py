@@ -151,9 +151,9 @@ def test_a_crashing_committer_loses_nothing(
             raise error("as the test wants")
 
     class Crashing(CommitterActor):
-        def _commit(self, batches: Sequence[Batch]) -> None:
+        def _commit(self, batches: Sequence[Batch], *, waiting: bool = False) -> None:
             crash("before the transaction")
-            super()._commit(batches)
+            super()._commit(batches, waiting=waiting)
 
         def _finish(self) -> None:
             if self._unfinished:
@@ -193,12 +193,12 @@ def test_a_crashing_patient_committer_loses_nothing(
     asked = threading.Event()
 
     class Crashing(CommitterActor):
-        def _commit(self, batches: Sequence[Batch]) -> None:
+        def _commit(self, batches: Sequence[Batch], *, waiting: bool = False) -> None:
             if self._patient:
                 asked.set()
                 if shots and moment == "before the transaction":
                     raise shots.pop()
-            super()._commit(batches)
+            super()._commit(batches, waiting=waiting)
 
         def _finish(self) -> None:
             if self._patient and self._unfinished and shots and moment == "after COMMIT":

@@ -20,7 +20,7 @@ from aurora_atlan.persistence.events import EventStore, NewEvent
 from aurora_atlan.persistence.inventory import Change, Draft, NewBooking, UnitOfWork, encode
 from aurora_atlan.persistence.job_ids import random_job_id
 from aurora_atlan.persistence.ledger import LedgerEntry, entry_hash
-from aurora_atlan.persistence.records import Inventory, Kind, Outcome, Reason
+from aurora_atlan.persistence.records import Inventory, Kind, NewJob, Outcome, Reason
 from harness_sales import check_audit
 from ledger_story import COLUMNS, seal
 
@@ -34,10 +34,15 @@ def _locked(work: UnitOfWork, event_id: int) -> Inventory:
     return row.inventory
 
 
+def _attempt(event_id: int, user_id: int) -> NewJob:
+    return NewJob(random_job_id(event_id), event_id, user_id, 1, None)
+
+
 def _confirm(work: UnitOfWork, event_id: int, user_id: int, quantity: int = 1, slot: int = 1) -> NewBooking:
     """Record one confirmed booking."""
     row = _locked(work, event_id)
-    at, [booking_id] = work.clock_and_booking_ids(1)
+    read = work.read([], 1)
+    at, [booking_id] = read.now, read.booking_ids
     number = row.last_queue_number + 1
     booking = NewBooking(booking_id, random_job_id(event_id), event_id, user_id, quantity, slot, number, at)
     sold = row.sold + quantity
@@ -146,10 +151,10 @@ def test_what_is_read_after_the_lock_is_what_was_committed_before_it(
     def wait_and_look() -> None:
         with bookings.unit_of_work() as work:
             # A snapshot taken here would be too old.
-            work.outcomes([])
+            work.read([], 0)
             waiting.set()
             seen.append(_locked(work, event_id).sold)
-            seen.append(len(work.held_slots({(event_id, buyers[0])})))
+            seen.append(len(work.read([_attempt(event_id, buyers[0])], 0).held_slots))
 
     with bookings.unit_of_work() as work:
         _locked(work, event_id)
@@ -169,7 +174,8 @@ def test_the_answers_that_jobs_have_are_found(bookings: BookingStore, make_event
         booking = _confirm(work, event_id, buyers[0])
 
     with bookings.unit_of_work() as work:
-        found = work.outcomes([booking.job_id, random_job_id(event_id)])
+        undecided = _attempt(event_id, buyers[1])
+        found = work.read([replace(undecided, job_id=booking.job_id), undecided], 0).outcomes
 
     expected = Outcome(
         job_id=booking.job_id,
@@ -194,7 +200,9 @@ def test_only_confirmed_bookings_hold_slots(bookings: BookingStore, make_event: 
         assert not work.cancel_booking(cancelled.id, cancelled.created_at)
 
     with bookings.unit_of_work() as work:
-        held = work.held_slots({(event_id, buyers[0]), (other, buyers[1]), (other, buyers[2])})
+        attempts = [_attempt(event_id, buyers[0]), _attempt(other, buyers[1]), _attempt(other, buyers[2])]
+        # Two attempts of one user count once.
+        held = work.read([*attempts, attempts[0]], 0).held_slots
 
     assert held == {event_id: {buyers[0]: {2, 3}}}
 
@@ -202,13 +210,11 @@ def test_only_confirmed_bookings_hold_slots(bookings: BookingStore, make_event: 
 def test_booking_ids_are_fresh_and_the_clock_goes_on(bookings: BookingStore) -> None:
     """Every call has the time of its own, and ids that nobody had before."""
     with bookings.unit_of_work() as work:
-        first_at, first = work.clock_and_booking_ids(3)
-        second_at, second = work.clock_and_booking_ids(2)
-        third_at, none = work.clock_and_booking_ids(0)
+        first, second, third = work.read([], 3), work.read([], 2), work.read([], 0)
 
-    assert len({*first, *second}) == 5
-    assert none == []
-    assert first_at < second_at < third_at
+    assert len({*first.booking_ids, *second.booking_ids}) == 5
+    assert third.booking_ids == []
+    assert first.now < second.now < third.now
 
 
 # What the schema itself forbids.
@@ -250,7 +256,7 @@ def test_more_than_the_capacity_cannot_be_written(
 
     with pytest.raises(DataError) as caught, bookings.unit_of_work() as work:  # noqa: PT012 - leaving the block is what raises
         row = _locked(work, event_id)
-        at, _ = work.clock_and_booking_ids(0)
+        at = work.read([], 0).now
         work.record([encode(Change(replace(row, sold=2), []), at)])
 
     assert caught.value.constraint == "event_inventory_never_oversold"
@@ -371,7 +377,8 @@ def test_changes_of_many_events_are_written_together(
 
     with bookings.unit_of_work() as work:
         rows = work.lock_free(events)
-        at, ids = work.clock_and_booking_ids(3)
+        read = work.read([], 3)
+        at, ids = read.now, read.booking_ids
         changes = []
         for event_id, booking_id, user_id in zip(events, ids, buyers, strict=False):
             row = rows[event_id].inventory

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 import redis
 
 from aurora_atlan.config import Settings
+from aurora_atlan.persistence import scripts
 from aurora_atlan.persistence.errors import StoreError, StoreUnavailableError
 from aurora_atlan.persistence.job_ids import keyed_job_id, random_job_id, shard_of_event
 from aurora_atlan.persistence.jobs import (
@@ -553,3 +557,115 @@ def test_a_redis_that_is_not_there_is_unavailable_and_fails_fast() -> None:
 
     assert datetime.now(UTC) - began < timedelta(seconds=1)
     jobs.close()
+
+
+# Many jobs in one call, and one connection for many calls.
+
+
+def test_each_job_of_a_call_gets_its_own_answer(jobs: JobStore) -> None:
+    """Of two events, in turn: accepted, known, conflicting and unseeded ones, in the order of the call."""
+    other = EVENT + 64
+    [known] = _fill(jobs, 1)
+    repeated = NewJob(known.job_id, EVENT, known.user_id, known.quantity, None)
+    unseeded, fresh, twice = _new(2, event_id=other), _new(3), _new(4)
+
+    answers = jobs.enqueue([fresh, unseeded, repeated, replace(repeated, quantity=2), twice, twice])
+
+    assert _accepted(answers[0]).queue_number == 2
+    assert isinstance(answers[1], Unseeded)
+    assert isinstance(answers[2], Enqueued)
+    assert (answers[2].known, answers[2].job) == (True, known)
+    assert isinstance(answers[3], Conflict)
+    assert _accepted(answers[4]).queue_number == 3
+    # The same job twice in one call is the same job.
+    assert isinstance(answers[5], Enqueued)
+    assert (answers[5].known, answers[5].job) == (True, _accepted(answers[4]))
+    assert [job.job_id for job in _pending(jobs)] == [known.job_id, fresh.job_id, twice.job_id]
+
+
+def test_limits_are_met_in_the_middle_of_a_call(jobs: JobStore, redis_client: redis.Redis) -> None:
+    """What is over the limit is refused, and what comes before and after it is not."""
+    small = JobStore(redis_client, depth_max=3, user_jobs_max=2, ttl_s=60)
+    small.seed(EVENT, highest_number=0, last_decided=0)
+
+    answers = small.enqueue([_new(1), _new(1), _new(1), _new(2), _new(3)])
+
+    assert [type(answer) for answer in answers] == [Enqueued, Enqueued, UserCrowded, Enqueued, QueueFull]
+    assert [job.queue_number for job in _pending(small)] == [1, 2, 3]
+
+
+def test_many_events_are_seeded_at_once(jobs: JobStore) -> None:
+    """Each gets numbers of its own, and one that has some keeps them."""
+    _fill(jobs, 2)
+
+    jobs.seed_all([(EVENT, 0, 0), (EVENT + 1, 0, 0), (EVENT + 2, 40, 38)])
+
+    answers = jobs.enqueue([_new(9), _new(9, event_id=EVENT + 1), _new(9, event_id=EVENT + 2)])
+    assert [_accepted(answer).queue_number for answer in answers] == [3, 1, 41]
+
+
+@pytest.mark.parametrize("error", [redis.TimeoutError("too late"), KeyboardInterrupt(), AttributeError("no socket")])
+def test_no_answer_is_taken_for_the_next_ones(
+    jobs: JobStore, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    """A call that failed before its replies were read leaves none of them to be read by somebody else."""
+    _fill(jobs, 3)
+    connection = jobs._scripts._take()
+    jobs._scripts._warm.append((connection, time.monotonic()))
+
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(connection, "read_response", fail)
+    raised = KeyboardInterrupt if isinstance(error, KeyboardInterrupt) else StoreUnavailableError
+    with pytest.raises(raised):
+        jobs.enqueue([_new(10), _new(11, event_id=EVENT + 1)])
+    monkeypatch.undo()
+
+    # Had it been left, the two replies would answer these.
+    assert [job.queue_number for job in _pending(jobs)] == [1, 2, 3, 4]
+    assert jobs.status(random_job_id(EVENT)) is None
+
+
+def test_a_connection_that_the_server_closed_is_not_used(jobs: JobStore, redis_client: redis.Redis) -> None:
+    """After a moment's rest it is looked at first; whoever uses it right away hears of it, once."""
+    _fill(jobs, 1)
+    jobs._scripts._warm[:] = [(connection, at - 2 * scripts._WARM_S) for connection, at in jobs._scripts._warm]
+    redis_client.client_kill_filter(_type="normal", skipme=True)
+
+    assert isinstance(jobs.enqueue([_new(5)])[0], Enqueued)
+
+    redis_client.client_kill_filter(_type="normal", skipme=True)
+    with suppress(StoreUnavailableError):
+        jobs.enqueue([_new(6)])
+    assert isinstance(jobs.enqueue([_new(7)])[0], Enqueued)
+
+
+def test_connections_are_shared_and_come_back(jobs: JobStore) -> None:
+    """Eight threads at a time need eight connections at most, however long they go on."""
+    _fill(jobs, 1)
+    barrier = threading.Barrier(8)
+    taken: set[int] = set()
+    take = jobs._scripts._take
+
+    def noting() -> Any:
+        connection = take()
+        taken.add(id(connection))
+        return connection
+
+    jobs._scripts._take = noting  # type: ignore[method-assign]
+
+    def work(user: int) -> None:
+        barrier.wait()
+        for _ in range(50):
+            jobs.status(random_job_id(EVENT))
+            jobs.enqueue([_new(user)])
+
+    threads = [threading.Thread(target=work, args=(user,)) for user in range(100, 108)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert 1 <= len(taken) <= 8
+    assert len(_pending(jobs)) == 1 + 8 * 50

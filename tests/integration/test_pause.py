@@ -157,18 +157,18 @@ def test_a_pause_waits_for_the_decision_that_is_under_way(
     batch = batch_of(enqueue(event_id, buyers[0]))
     committing = Committing(bookings, owner=101, lease_s=60.0, job_age_max=None)
     deciding, go_on, answered = threading.Event(), threading.Event(), threading.Event()
-    read_clock = UnitOfWork.clock_and_booking_ids
+    read = UnitOfWork.read
 
-    def slow_clock(work: UnitOfWork, count: int) -> Any:
+    def slow_read(work: UnitOfWork, *arguments: Any) -> Any:
         deciding.set()
         assert go_on.wait(10)
-        return read_clock(work, count)
+        return read(work, *arguments)
 
     def pause() -> None:
         Gate(bookings, jobs).pause(None if everything else event_id, paused=True)
         answered.set()
 
-    monkeypatch.setattr(UnitOfWork, "clock_and_booking_ids", slow_clock)
+    monkeypatch.setattr(UnitOfWork, "read", slow_read)
     decider = threading.Thread(target=committing.commit, args=([batch],), kwargs={"patient": True})
     decider.start()
     assert deciding.wait(5)

@@ -314,9 +314,31 @@ def test_jobs_in_memory_are_decided_although_redis_lost_them(
     assert _order(sql, event_id) == jobs
 
 
+def test_a_job_that_takes_its_time_is_shown_as_being_processed(
+    supervisor: Supervisor, make_event: MakeEvent, buyers: list[int], hold_row: Callable[[int], Sql], database_url: str
+) -> None:
+    """Those in the batch in flight are; one that was accepted later waits."""
+    event_id = make_event(capacity=100)
+    stranger = hold_row(event_id)
+    first = supervisor.submit(BookTickets(event_id, buyers[0])).job_id
+
+    def state(job_id: UUID) -> JobState:
+        status = supervisor.status(job_id)
+        assert status is not None
+        return status.status
+
+    wait_until(lambda: state(first) is JobState.PROCESSING, 5, "it is shown as being processed")
+    later = supervisor.submit(BookTickets(event_id, buyers[1])).job_id
+    assert state(later) is JobState.QUEUED
+
+    stranger.rollback()
+    wait_decided(database_url, [first, later])
+
+
 def _in_memory(actor: Any) -> int:
     batch = actor._in_flight
-    return len(actor._pending) + (len(batch.jobs) if batch is not None else 0)
+    kept = sum(map(len, actor._cell._kept))
+    return len(actor._pending) + (len(batch.jobs) if batch is not None else 0) + kept
 
 
 def test_numbers_go_on_above_the_last_decided_after_redis_was_emptied(

@@ -24,7 +24,7 @@ from aurora_atlan.actors.status import StatusDesk, recorded_status
 from aurora_atlan.persistence import inventory
 from aurora_atlan.persistence.bookings import RecordedJob
 from aurora_atlan.persistence.errors import StoreTimeoutError
-from aurora_atlan.persistence.inventory import EncodedChange, Locked, UnitOfWork
+from aurora_atlan.persistence.inventory import EncodedChange, Locked, Reading, UnitOfWork
 from aurora_atlan.persistence.job_ids import random_job_id, shard_of_event
 from aurora_atlan.persistence.jobs import JobStore
 from aurora_atlan.persistence.records import Inventory, Job, Kind
@@ -57,7 +57,12 @@ def no_outcome_row_for_rejections(_sale: Sale) -> Iterator[None]:
 @contextmanager
 def no_dedupe(_sale: Sale) -> Iterator[None]:
     """Never look whether a job has its answer."""
-    with patch.object(UnitOfWork, "outcomes", lambda _work, _job_ids: {}):
+    read = UnitOfWork.read
+
+    def blind(work: UnitOfWork, *arguments: Any) -> Reading:
+        return replace(read(work, *arguments), outcomes={})
+
+    with patch.object(UnitOfWork, "read", blind):
         yield
 
 

@@ -22,8 +22,8 @@ from aurora_atlan.persistence.errors import (
     StoreUnavailableError,
     TransientError,
 )
-from aurora_atlan.persistence.inventory import EncodedChange, Locked
-from aurora_atlan.persistence.records import Booking, Inventory, Kind, Outcome, Reason
+from aurora_atlan.persistence.inventory import EncodedChange, Locked, Reading
+from aurora_atlan.persistence.records import Booking, Inventory, Job, Kind, NewJob, Outcome, Reason
 
 if TYPE_CHECKING:
     from simulation.process import Process
@@ -193,29 +193,20 @@ class UnitOfWorkDouble:
         self._take(event_id)
         return self._locked(row)
 
-    def outcomes(self, job_ids: Sequence[UUID]) -> dict[UUID, Outcome]:
-        """Return recorded outcomes."""
+    def read(self, jobs: Sequence[Job | NewJob], bookings_max: int) -> Reading:
+        """Return the time, new ids, recorded outcomes, and the slots held with confirmed bookings."""
         self._statement()
-        known = {job_id: _outcome(entry) for job_id in job_ids if (entry := self._tables.outcomes.get(job_id))}
+        first = self._server.last_booking_id + 1
+        self._server.last_booking_id += bookings_max
+        known = {job.job_id: _outcome(entry) for job in jobs if (entry := self._tables.outcomes.get(job.job_id))}
         if known and self.shares_pause:
             self._server.world.reached("a replay that found a decided job")
-        return known
-
-    def held_slots(self, wanted: Collection[tuple[int, int]]) -> dict[int, dict[int, set[int]]]:
-        """Return the slots held with confirmed bookings."""
-        self._statement()
+        wanted = {(job.event_id, job.user_id) for job in jobs}
         held: dict[int, dict[int, set[int]]] = {}
         for event_id, user_id, slot in self._tables.slots:
             if (event_id, user_id) in wanted:
                 held.setdefault(event_id, {}).setdefault(user_id, set()).add(slot)
-        return held
-
-    def clock_and_booking_ids(self, count: int) -> tuple[datetime, list[int]]:
-        """Return the time and new ids."""
-        self._statement()
-        first = self._server.last_booking_id + 1
-        self._server.last_booking_id += count
-        return self._server.now, list(range(first, first + count))
+        return Reading(self._server.now, list(range(first, first + bookings_max)), known, held)
 
     def record(self, changes: Sequence[EncodedChange]) -> None:
         """Check the constraints, and write at COMMIT."""
@@ -427,11 +418,11 @@ class BookingStoreDouble:
             work.abort()
             raise
 
-    def last_queue_number(self, event_id: int, *_: Any) -> int | None:
-        """Return the highest decided queue number."""
+    def last_queue_numbers(self, event_ids: Sequence[int], *_: Any) -> dict[int, int]:
+        """Return the highest decided queue numbers."""
         self._read()
-        row = self._server.tables.events.get(event_id)
-        return None if row is None else row.last_queue_number
+        rows = self._server.tables.events
+        return {event_id: rows[event_id].last_queue_number for event_id in event_ids if event_id in rows}
 
     def installation_key(self) -> bytes:
         """Return the key of all processes."""

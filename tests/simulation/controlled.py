@@ -16,7 +16,7 @@ from uuid import UUID
 
 import aurora_atlan.actors
 from aurora_atlan import supervisor
-from aurora_atlan.actors import acceptance, booking, commit, messages, supervised
+from aurora_atlan.actors import acceptance, booking, commit, messages, seeding, supervised
 from aurora_atlan.actors.decide import Facts, Ruling, decide
 from aurora_atlan.actors.supervised import Ref
 from aurora_atlan.persistence import job_ids
@@ -53,25 +53,27 @@ CLOCK = Clock()
 CHANCE = random.Random(0)
 
 
-class _SeedingDouble:
-    """A future whose maker is below on the stack: waiting for it can only time out."""
+class _TurnDouble:
+    """A lock whose holder is below on the stack: waiting for it can only time out."""
 
     def __init__(self) -> None:
-        self._done = False
-        self._error: BaseException | None = None
+        self._held = False
 
-    def set_result(self, result: None) -> None:
-        self._done = True
+    def acquire(self, timeout: float = 0.0) -> bool:
+        if self._held:
+            CLOCK.now += timeout
+            return False
+        self._held = True
+        return True
 
-    def set_exception(self, error: BaseException) -> None:
-        self._done, self._error = True, error
+    def release(self) -> None:
+        self._held = False
 
-    def result(self, timeout_s: float) -> None:
-        if not self._done:
-            CLOCK.now += timeout_s
-            raise TimeoutError
-        if self._error is not None:
-            raise self._error
+    def __enter__(self) -> None:
+        assert self.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
 
 
 class _NoDatabase:
@@ -157,7 +159,7 @@ def _replacements() -> Iterator[tuple[Any, str, Any]]:
     yield supervisor, "stop", _stop
     yield supervised.SupervisedActor, "_start_actor_loop", lambda actor: _world().adopt(actor)
     yield messages.Reply, "wait", _wait
-    yield acceptance, "Future", _SeedingDouble
+    yield seeding, "Lock", _TurnDouble
     yield acceptance, "random_job_id", _random_job_id
     yield commit, "decide", _decide
 

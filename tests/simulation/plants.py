@@ -29,7 +29,6 @@ def _catch_up_skipped() -> list[tuple[Any, str, Any]]:
     """A gap in the numbers is passed over."""
 
     def take(self: Any, job: Any) -> None:
-        self._handled += 1
         self._pending.append(job)
         self._cursor, self._expected, self._behind = job.queue_number, job.queue_number + 1, False
         self._flush_soon()
@@ -62,7 +61,7 @@ def _no_epoch_check() -> list[tuple[Any, str, Any]]:
 
     def claim(self: Any, batch: Any, row: Any, *, patient: bool) -> Any:
         if row is not None and not row.inventory.paused:
-            return commit._Claim(batch, replace(row.inventory, epoch=batch.epoch or row.inventory.epoch + 1))
+            return commit._Claim(batch, row.inventory, batch.epoch or row.inventory.epoch + 1)
         return _real_claim(self, batch, row, patient=patient)
 
     return [(Committing, "_claim", claim)]

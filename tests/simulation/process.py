@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from aurora_atlan.actors.booking import BookingActor
 from aurora_atlan.actors.cell import CellState
 from aurora_atlan.actors.committer import CommitterActor
-from aurora_atlan.actors.messages import BatchDecided, JobAccepted, Passivate
+from aurora_atlan.actors.messages import BatchDecided, JobsAccepted, Passivate
 from aurora_atlan.supervisor import Supervisor
 
 if TYPE_CHECKING:
@@ -200,8 +200,9 @@ class Process:
         if batch is not None:
             jobs = " ".join(world.label(job.job_id) for job in batch.jobs)
             return f"{name} {batch.batch_id} epoch {batch.epoch}: {jobs}"
-        if isinstance(message, JobAccepted):
-            return f"{name} {world.label(message.job.job_id)} number {message.job.queue_number}"
+        if isinstance(message, JobsAccepted):
+            jobs = " ".join(f"{world.label(job.job_id)} number {job.queue_number}" for job in message.jobs)
+            return f"{name} {jobs}"
         if hasattr(message, "batch_id"):
             return f"{name} {message.batch_id}"
         if hasattr(message, "job"):

@@ -117,7 +117,7 @@ class Queue:
         self.late.clear()
 
     def enqueue(self, job: NewJob, depth_max: int, user_jobs_max: int) -> Enqueueing:
-        """enqueue_job.lua."""
+        """enqueue_jobs.lua."""
         queue = self.memory.event(job.event_id)
         known = self.memory.hashes.get(job.job_id)
         if known is not None:
@@ -242,9 +242,9 @@ class JobStoreDouble:
         """Return the events' next numbers."""
         return self._ask("next_numbers", lambda: [self._queue.memory.event(event_id).next for event_id in event_ids])
 
-    def seed(self, event_id: int, *, highest_number: int, last_decided: int) -> None:
-        """Give the event's queue its first number."""
-        self._ask("seed", lambda: self._queue.seed(event_id, highest_number, last_decided), writes=True)
+    def seed_all(self, seeds: Sequence[tuple[int, int, int]]) -> None:
+        """Give events' queues their first numbers."""
+        self._ask("seed", lambda: [self._queue.seed(*seed) for seed in seeds], writes=True)
         self._world.reached("an event seeded")
 
     def read_pending(self, event_id: int, *, after: int, count: int, highest_number: int) -> Pending:

@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from aurora_atlan.actors.faults import InjectedError
-from aurora_atlan.actors.messages import BatchFenced, BatchForeign, BatchPaused, CommitterReplaced, JobAccepted
+from aurora_atlan.actors.messages import BatchFenced, BatchForeign, BatchPaused, CommitterReplaced, JobsAccepted
 from aurora_atlan.config import Settings
 from simulation import controlled
 from simulation.booking_store import Postgres
@@ -173,9 +173,9 @@ class World:
             self.reached("a batch of a paused event")
         elif isinstance(message, CommitterReplaced):
             self.reached("a committer replaced")
-        elif isinstance(message, JobAccepted) and ref is not None:
+        elif isinstance(message, JobsAccepted) and ref is not None:
             actor = ref._actor_weakref()
-            if actor is not None and message.job.queue_number < actor._expected:
+            if actor is not None and message.jobs[0].queue_number < actor._expected:
                 self.reached("a job told late")
 
     # Running.

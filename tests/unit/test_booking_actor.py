@@ -20,7 +20,7 @@ from aurora_atlan.actors.messages import (
     CommitterReplaced,
     Drain,
     Flush,
-    JobAccepted,
+    JobsAccepted,
     Passivate,
     ReleaseLease,
     Rescan,
@@ -65,9 +65,10 @@ class _Stage:
         """Append jobs to the log and, unless asked otherwise, tell the actor of them together."""
         jobs = [self.log.accept(**changes) for _ in range(count)]
         for job in jobs:
-            self.cell.accepted(job.queue_number)
-            if told:
-                self.actor.on_receive(JobAccepted(job))
+            if not told:
+                self.cell.seen(job.queue_number)
+            elif self.cell.accepted([job]) is not None:
+                self.actor.on_receive(JobsAccepted([job]))
         self.pump()
         return jobs
 
@@ -177,11 +178,72 @@ def test_numbers_that_were_never_used_do_not_hold_it_up(stage: _Stage) -> None:
 def test_a_message_that_was_overtaken_by_a_reading_is_not_taken_twice(stage: _Stage) -> None:
     """A job that was read before its message came is decided once."""
     first, second, third = [stage.log.accept() for _ in range(3)]
-    stage.say(JobAccepted(third))
-    stage.say(JobAccepted(first), JobAccepted(second))
+    stage.say(JobsAccepted([third]))
+    stage.say(JobsAccepted([first]), JobsAccepted([second]))
     stage.decide()
 
     assert stage.handed_in == [[1, 2, 3]]
+
+
+def test_jobs_accepted_while_a_batch_is_in_flight_are_its_next_batch(stage: _Stage) -> None:
+    """Nobody wakes the actor for them; it collects them with its answer, and reads no log."""
+    stage.accept()
+    reads = list(stage.log.reads)
+    later = [stage.log.accept() for _ in range(3)]
+    assert [stage.cell.accepted([job]) for job in later] == [None] * 3
+
+    stage.decide()
+
+    assert stage.handed_in == [[1], [2, 3, 4]]
+    assert stage.log.reads == reads
+
+
+def test_a_job_announced_after_it_was_handed_in_makes_nobody_read(stage: _Stage) -> None:
+    """The actor had read it from the log before the journal came to announce it."""
+    job = stage.log.accept()
+    stage.say(Rescan())
+    assert stage.handed_in == [[1]]
+    assert stage.cell.accepted([job]) is None
+    reads = list(stage.log.reads)
+
+    stage.decide()
+    stage.accept()
+
+    assert stage.handed_in == [[1], [2]]
+    assert stage.log.reads == reads
+
+
+@pytest.mark.parametrize("news", ["rescan", "fenced"])
+def test_jobs_kept_for_an_actor_survive_a_queue_that_lost_them(stage: _Stage, news: str) -> None:
+    """They are as good as in its memory: what was accepted is decided."""
+    stage.accept()
+    later = [stage.log.accept() for _ in range(3)]
+    assert [stage.cell.accepted([job]) for job in later] == [None] * 3
+    stage.log.jobs.clear()
+
+    stage.say(Rescan() if news == "rescan" else BatchFenced(stage.batches[-1].batch_id))
+    stage.decide()
+    if news == "fenced":
+        stage.decide()
+
+    assert [job for batch in stage.batches for job in batch.jobs][-3:] == later
+
+
+def test_jobs_kept_are_taken_after_those_that_were_told_before(stage: _Stage) -> None:
+    """A message that waited in the inbox is older than what was kept since."""
+    first, second, third = (stage.log.accept() for _ in range(3))
+    assert stage.cell.accepted([first]) is stage.cell.accepted([second])
+    stage.actor.on_receive(JobsAccepted([first]))
+    # The flush, which hands in the first one, overtakes what stands behind it in the inbox.
+    stage.pump()
+    assert stage.cell.accepted([third]) is None
+    reads = list(stage.log.reads)
+
+    stage.say(JobsAccepted([second]))
+    stage.decide()
+
+    assert stage.handed_in == [[1], [2, 3]]
+    assert stage.log.reads == reads
 
 
 def test_news_of_a_job_that_was_decided_meanwhile_changes_nothing(stage: _Stage) -> None:
@@ -189,7 +251,7 @@ def test_news_of_a_job_that_was_decided_meanwhile_changes_nothing(stage: _Stage)
     [job] = stage.accept()
     stage.decide()
 
-    stage.say(JobAccepted(job))
+    stage.say(JobsAccepted([job]))
 
     assert stage.handed_in == [[1]]
     stage.accept()
@@ -205,7 +267,7 @@ def test_a_number_given_twice_means_that_redis_went_back(stage: _Stage) -> None:
     again = a_job(1, user_id=50, job_id=a_job(1001).job_id)
     stage.log.jobs[1] = again
 
-    stage.say(JobAccepted(again))
+    stage.say(JobsAccepted([again]))
     stage.decide()
     stage.decide()
 
@@ -528,9 +590,9 @@ def test_a_job_that_raced_with_passivation_is_not_lost(stage: _Stage) -> None:
     """A job that was told after the question, and is still in the mailbox, keeps the actor alive."""
     stage.cell.ask_to_passivate()
     job = stage.log.accept()
-    assert stage.cell.accepted(job.queue_number) is stage.actor.actor_ref
+    assert stage.cell.accepted([job]) is stage.actor.actor_ref
 
-    stage.say(Passivate(), JobAccepted(job))
+    stage.say(Passivate(), JobsAccepted([job]))
 
     assert not stage.stopping
     assert stage.handed_in == [[1]]

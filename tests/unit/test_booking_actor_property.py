@@ -21,7 +21,7 @@ from aurora_atlan.actors.messages import (
     BatchPaused,
     CommitterReplaced,
     HandIn,
-    JobAccepted,
+    JobsAccepted,
     Rescan,
 )
 from aurora_atlan.persistence.records import Job
@@ -61,9 +61,10 @@ class _Sale(RuleBasedStateMachine):
         for _ in range(count):
             job = self.log.accept()
             self.accepted.append(job)
-            self.cell.seen(job.queue_number)
-            if told:
+            if told and self.cell.accepted([job]) is not None:
                 self.mailbox.append(job)
+            elif not told:
+                self.cell.seen(job.queue_number)
         if poisoned:
             self.poisoned.add(self.accepted[-1].queue_number)
 
@@ -73,7 +74,7 @@ class _Sale(RuleBasedStateMachine):
         for _ in range(min(count, len(self.mailbox))):
             job = self.mailbox.popleft()
             if not lost:
-                self.actor.on_receive(JobAccepted(job))
+                self.actor.on_receive(JobsAccepted([job]))
 
     @rule()
     def the_actor_works(self) -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from aurora_atlan.actors.cell import CellState, EventCell, RestartPolicy
-from booking_fakes import EVENT_ID, Recorder
+from booking_fakes import EVENT_ID, Recorder, a_job
 
 
 def _policy(**changes: Any) -> RestartPolicy:
@@ -44,7 +44,7 @@ def test_an_event_begins_idle_and_may_start_at_once() -> None:
     cell = _cell()
 
     assert (cell.state, cell.alive, cell.may_start(0.0)) == (CellState.IDLE, False, True)
-    assert cell.accepted(1) is None
+    assert cell.accepted([a_job(1)]) is None
 
 
 def test_a_started_actor_is_the_one_to_be_told() -> None:
@@ -54,7 +54,7 @@ def test_a_started_actor_is_the_one_to_be_told() -> None:
     _, ref = _running(cell)
 
     assert cell.state is CellState.RUNNING
-    assert cell.accepted(1) is ref
+    assert cell.accepted([a_job(1)]) is ref
     assert not cell.may_start(0.0)
 
 
@@ -63,7 +63,7 @@ def test_a_starting_actor_is_told_nothing() -> None:
     cell = _cell()
     cell.begin()
 
-    assert cell.accepted(1) is None
+    assert cell.accepted([a_job(1)]) is None
     assert cell.alive
 
 
@@ -80,14 +80,29 @@ def test_an_incarnation_that_died_while_it_started_is_not_the_running_one() -> N
 def test_a_queue_that_went_back_has_lost_what_was_neither_decided_nor_kept() -> None:
     """Of eleven numbers seven are decided and nine are still there; the loss is told once."""
     cell = _cell()
-    cell.accepted(11)
+    cell.accepted([a_job(11)])
     assert cell.unsettled
     cell.settled(7)
 
-    assert cell.went_back(12) == 0
-    assert cell.went_back(10) == 2
-    assert cell.went_back(10) == 0
+    assert cell.went_back(cell.highest_number, 12) == 0
+    assert cell.went_back(cell.highest_number, 10) == 2
+    assert cell.went_back(cell.highest_number, 10) == 0
     assert not cell.unsettled
+
+
+def test_what_was_accepted_while_redis_was_asked_is_not_lost() -> None:
+    """Redis answered before it gave those numbers."""
+    cell = _cell()
+    cell.accepted([a_job(3)])
+    cell.settled(2)
+    highest = cell.highest_number
+    cell.accepted([a_job(6)])
+
+    assert cell.went_back(highest, 4) == 0
+    assert cell.unsettled
+    assert cell.went_back(highest, 3) == 1
+    # The later ones are still to be watched over.
+    assert cell.unsettled
 
 
 def test_an_emptied_queue_has_lost_all_that_was_undecided() -> None:
@@ -96,8 +111,8 @@ def test_an_emptied_queue_has_lost_all_that_was_undecided() -> None:
     cell.seen(5)
     cell.settled(3)
 
-    assert cell.went_back(0) == 2
-    assert cell.went_back(0) == 0
+    assert cell.went_back(cell.highest_number, 0) == 2
+    assert cell.went_back(cell.highest_number, 0) == 0
 
 
 def test_what_is_decided_cannot_be_lost() -> None:
@@ -107,7 +122,7 @@ def test_what_is_decided_cannot_be_lost() -> None:
     cell.settled(9)
 
     assert not cell.unsettled
-    assert cell.went_back(0) == 0
+    assert cell.went_back(cell.highest_number, 0) == 0
 
 
 @pytest.mark.parametrize("say", ["crashed", "foreign", "stopped", "passivate", "committed"])
@@ -138,7 +153,7 @@ def test_an_idle_actor_that_has_handled_everything_is_passivated() -> None:
     """Passivation goes through when the actor is idle and has seen every job it was told."""
     cell = _cell()
     generation, ref = _running(cell)
-    cell.accepted(1)
+    cell.accepted([a_job(1)])
 
     assert cell.ask_to_passivate() is ref
     assert cell.passivate(generation, 1, idle=True)
@@ -151,12 +166,71 @@ def test_an_actor_with_work_is_not_passivated(handled: int, *, idle: bool) -> No
     """A job told but not yet seen, or work in memory, sends the cell back to RUNNING."""
     cell = _cell()
     generation, ref = _running(cell)
-    cell.accepted(1)
+    cell.accepted([a_job(1)])
     cell.ask_to_passivate()
-    assert cell.accepted(2) is ref
+    assert cell.accepted([a_job(2)]) is ref
 
     assert not cell.passivate(generation, handled, idle=idle)
     assert (cell.state, cell.ref) == (CellState.RUNNING, ref)
+
+
+def test_an_actor_with_a_batch_in_flight_is_not_woken_for_more() -> None:
+    """What is accepted meanwhile is kept for it, in its order, and collected once."""
+    cell = _cell()
+    generation, ref = _running(cell)
+    cell.launched(generation, 1, 0.0)
+    groups = [[a_job(2), a_job(3)], [a_job(4)]]
+
+    assert [cell.accepted(group) for group in groups] == [None, None]
+    assert cell.highest_number == 4
+    cell.landed(generation)
+
+    assert cell.accepted([a_job(5)]) is ref
+    assert list(cell.collect(generation)) == groups
+    assert list(cell.collect(generation)) == []
+
+
+def test_not_too_much_is_kept_for_an_actor() -> None:
+    """A batch may be in flight for as long as PostgreSQL is away; then the actor is told, and reads the log later."""
+    cell = _cell()
+    generation, ref = _running(cell)
+    cell.launched(generation, 1, 0.0)
+
+    woken = [cell.accepted([a_job(number)]) for number in range(2, 102)]
+
+    assert woken.count(ref) == len(woken) - len(cell.collect(generation)) > 0
+
+
+def test_what_was_kept_keeps_an_actor_from_passivating() -> None:
+    """It counts as told."""
+    cell = _cell()
+    generation, _ = _running(cell)
+    cell.launched(generation, 1, 0.0)
+    cell.accepted([a_job(2)])
+    cell.landed(generation)
+    cell.ask_to_passivate()
+
+    assert not cell.passivate(generation, 0, idle=True)
+
+
+def test_a_replaced_incarnation_collects_nothing() -> None:
+    """Nor does its batch keep the new one from being told."""
+    cell = _cell()
+    old, _ = _running(cell)
+    cell.launched(old, 1, 0.0)
+    cell.accepted([a_job(2)])
+    cell.crashed(old, 0.0)
+    generation, ref = _running(cell, 9.0)
+    # What was kept for the old one is in the log.
+    assert list(cell.collect(generation)) == []
+    cell.launched(old, 2, 9.0)
+
+    assert cell.accepted([a_job(3)]) is ref
+    cell.launched(generation, 3, 9.0)
+    cell.landed(old)
+    assert cell.accepted([a_job(4)]) is None
+    assert list(cell.collect(old)) == []
+    assert list(cell.collect(generation)) == [[a_job(4)]]
 
 
 def test_only_a_running_actor_is_asked_to_passivate() -> None:
@@ -173,7 +247,7 @@ def test_a_new_incarnation_has_its_own_count_of_jobs() -> None:
     """What the last incarnation was told does not keep the next one from passivating."""
     cell = _cell()
     generation, _ = _running(cell)
-    cell.accepted(1)
+    cell.accepted([a_job(1)])
     cell.crashed(generation, 0.0)
     generation, _ = _running(cell, 9.0)
     cell.ask_to_passivate()
@@ -295,7 +369,7 @@ def test_a_foreign_event_waits_until_the_lease_ends() -> None:
 
     cell.foreign(generation, 12.0)
 
-    assert (cell.state, cell.ref, cell.accepted(5)) == (CellState.FOREIGN, None, None)
+    assert (cell.state, cell.ref, cell.accepted([a_job(5)])) == (CellState.FOREIGN, None, None)
     assert not cell.may_start(11.9)
     assert cell.may_start(12.0)
 
@@ -303,9 +377,9 @@ def test_a_foreign_event_waits_until_the_lease_ends() -> None:
 def test_the_highest_number_outlives_the_actors() -> None:
     """Whatever was accepted or read raises it; nothing lowers it."""
     cell = _cell()
-    cell.accepted(5)
+    cell.accepted([a_job(5)])
     cell.seen(9)
-    cell.accepted(7)
+    cell.accepted([a_job(7)])
     generation, _ = _running(cell)
     cell.crashed(generation, 0.0)
 
@@ -332,7 +406,7 @@ class _Life(RuleBasedStateMachine):
     @rule()
     def a_job_is_accepted(self) -> None:
         self.number += 1
-        if self.cell.accepted(self.number) is not None:
+        if self.cell.accepted([a_job(self.number)]) is not None:
             self.mailbox += 1
 
     @precondition(lambda self: self.cell.may_start(self.now))

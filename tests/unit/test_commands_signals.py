@@ -44,11 +44,13 @@ def test_the_handlers_of_before_are_restored():
 
 
 def test_a_hang_up_asks_too_unless_it_is_ignored_as_under_nohup():
-    with StopSignals() as signals:
-        os.kill(os.getpid(), signal.SIGHUP)
-        assert signals.wait(30.0)
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    # These tests may run under nohup themselves.
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     try:
+        with StopSignals() as signals:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert signals.wait(30.0)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
         with StopSignals() as signals:
             os.kill(os.getpid(), signal.SIGHUP)
             assert not signals.asked

@@ -67,28 +67,27 @@ def verdict_of(event_id: int, verdict: Callable[[Batch], Verdict]) -> _Transacti
 class _Committing:
     def __init__(self) -> None:
         self.transactions: list[list[int]] = []
+        # The events whose rows were waited for.
+        self.waited_for: list[int] = []
         # What becomes of the next transactions; decided when nothing is lined up.
         self.next: list[_Transaction] = []
         self.always: _Transaction = decided
 
     def commit(self, batches: Sequence[Batch], *, patient: bool) -> list[Verdict]:
         self.transactions.append(sorted(batch.event_id for batch in batches))
+        self.waited_for += [batch.event_id for batch in batches if patient]
         return (self.next.pop(0) if self.next else self.always)(batches)
 
 
 class _Jobs:
     def __init__(self) -> None:
         self.finished: list[Finish] = []
-        self.announced: list[tuple[int, int]] = []
         self.failing: list[StoreError] = []
 
     def finish(self, finishes: Sequence[Finish]) -> None:
         if self.failing:
             raise self.failing.pop(0)
         self.finished += finishes
-
-    def announce(self, handed_in: Sequence[tuple[int, int]]) -> None:
-        self.announced += handed_in
 
 
 class _Bookings:
@@ -152,7 +151,6 @@ def test_the_batches_of_all_events_go_in_one_transaction(stage: _Stage) -> None:
     assert stage.committing.transactions == [[7, 8]]
     assert {(finish.event_id, finish.last_decided) for finish in stage.jobs.finished} == {(7, 2), (8, 5)}
     assert set(stage.sender.told) == {BatchDecided(1, 5, 2), BatchDecided(2, 5, 5)}
-    assert sorted(stage.jobs.announced) == [(7, 2), (8, 5)]
 
 
 def test_two_batches_of_one_event_take_two_transactions_in_their_order(stage: _Stage) -> None:
@@ -311,13 +309,12 @@ def test_what_is_committed_is_finished_again_until_redis_takes_it(stage: _Stage)
 
 
 def test_with_redis_away_decisions_go_on(stage: _Stage) -> None:
-    """The display is not announced, and the outcome is committed all the same."""
+    """The outcome is committed all the same."""
     stage.board.redis.open("down")
 
     stage.hand_in(stage.batch(7))
 
     assert stage.committing.transactions == [[7]]
-    assert stage.jobs.announced == []
 
 
 def test_leases_are_released_in_the_next_round(stage: _Stage) -> None:

@@ -48,7 +48,7 @@ class _Stage:
         self.board = FakeSwitchboard()
         self.announced: list[Job] = []
         self.deaths: list[BaseException | None] = []
-        self.journal = JournalActor(self.board, self.queue, self.announced.append, self.deaths.append)  # type: ignore[arg-type]
+        self.journal = JournalActor(self.board, self.queue, self.announced.extend, self.deaths.append)  # type: ignore[arg-type]
 
     def ask(self, *wanted: int) -> list[Reply]:
         replies = [Reply() for _ in wanted]

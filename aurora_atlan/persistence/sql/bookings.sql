@@ -38,21 +38,21 @@ SELECT inventory.event_id, inventory.capacity, inventory.sold, inventory.cap_per
  WHERE inventory.event_id = :event_id
    FOR UPDATE OF inventory
 
--- name: outcomes
--- Which of these jobs have their answer already?
-SELECT job_id, kind, reason, booking_id, at FROM booking_ledger WHERE job_id = ANY(:job_ids)
-
--- name: held_slots
--- What these users hold of these events.
-SELECT booking.event_id, booking.user_id, booking.slot
+-- name: read
+-- What a decision needs, in one round trip. First the time, read after the locks, and as many booking ids as there
+-- can be bookings; then the answers that jobs have already; then the slots that their users hold of their events.
+SELECT clock_timestamp() AS at, ARRAY(SELECT nextval('bookings_id_seq') FROM generate_series(1, :count)) AS ids,
+       NULL::uuid AS job_id, NULL::text AS kind, NULL::text AS reason, NULL::bigint AS booking_id,
+       NULL::bigint AS event_id, NULL::bigint AS user_id, NULL::integer AS slot
+ UNION ALL
+SELECT at, NULL, job_id, kind, reason, booking_id, NULL, NULL, NULL
+  FROM booking_ledger
+ WHERE job_id = ANY(:job_ids)
+ UNION ALL
+SELECT NULL, NULL, NULL, NULL, NULL, NULL, booking.event_id, booking.user_id, booking.slot
   FROM unnest(:event_ids::bigint[], :user_ids::bigint[]) AS wanted (event_id, user_id)
   JOIN bookings AS booking USING (event_id, user_id)
  WHERE booking.status = 'confirmed'
-
--- name: clock_and_booking_ids
--- The time, read after the locks, and as many booking ids as there can be bookings.
-SELECT clock_timestamp(),
-       ARRAY(SELECT nextval('bookings_id_seq') FROM generate_series(1, :count))
 
 -- name: record!
 -- Write what was decided: bookings, ledger, outbox, and the inventory rows they were decided under.
@@ -96,9 +96,9 @@ UPDATE event_inventory AS inventory
            FOR UPDATE OF held SKIP LOCKED) AS free
  WHERE inventory.event_id = free.event_id
 
--- name: last_queue_number
--- Does the event exist, and where do its queue numbers stand?
-SELECT last_queue_number FROM event_inventory WHERE event_id = :event_id
+-- name: last_queue_numbers
+-- Which of these events exist, and where do their queue numbers stand?
+SELECT event_id, last_queue_number FROM event_inventory WHERE event_id = ANY(:event_ids)
 
 -- name: booking
 -- One booking; a user's id leaves out everybody else's.

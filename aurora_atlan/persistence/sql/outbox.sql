@@ -10,6 +10,12 @@ SELECT entry.event_id, entry.entry_number, entry.kind, entry.job_id, entry.booki
  ORDER BY outbox.event_id, outbox.entry_number
  LIMIT :limit
 
+-- name: drop!
+-- As many as these, the oldest of each event first, whatever they say.
+DELETE FROM outbox
+ USING (SELECT event_id, entry_number FROM outbox ORDER BY event_id, entry_number LIMIT :limit) AS oldest
+ WHERE outbox.event_id = oldest.event_id AND outbox.entry_number = oldest.entry_number
+
 -- name: forget!
 -- What has been told.
 DELETE FROM outbox

@@ -1,0 +1,62 @@
+--[[
+Accepts jobs of one event in their order, each of them wholly or not at all.
+
+A job id that is known is not queued again. Nothing is written for a job that is not accepted.
+
+KEYS[1] event's stream   KEYS[2] event's meta   KEYS[3] event's users   KEYS[4] shard's index of events with work
+KEYS[5..] the jobs' hashes
+ARGV[1] event id   ARGV[2] most jobs the event may have waiting   ARGV[3] most jobs a user may have waiting for it
+ARGV[4..] for each job: job id, user id, quantity, request id or ''
+
+Returns {last decided number, pace (us per job), time (us since 1970), an answer for each job}, an answer being
+     queue number    accepted now
+     {queue number, accepted at (us), 1 if it has its answer}   known already
+     'conflict'      the id is known for another quantity
+     'unseeded'      the queue's numbers are not known here: seed_queue.lua first
+     'full' or 'crowded'   the event's or the user's limit is reached
+]]
+local meta = redis.call('HMGET', KEYS[2], 'next', 'last_decided', 'pace')
+local time = redis.call('TIME')
+local now = time[1] * 1000000 + time[2]
+local now_text = string.format('%.0f', now)
+local number = meta[1] and tonumber(meta[1])
+local waiting = redis.call('XLEN', KEYS[1])
+
+local function answer(hash, job, user, quantity, request)
+  local known = redis.call('HMGET', hash, 'number', 'quantity', 'accepted', 'status')
+  if known[1] then
+    return known[2] == quantity and {tonumber(known[1]), tonumber(known[3]), known[4] and 1 or 0} or 'conflict'
+  end
+  if not number then
+    return 'unseeded'
+  end
+  if waiting >= tonumber(ARGV[2]) then
+    return 'full'
+  end
+  if tonumber(redis.call('HGET', KEYS[3], user) or 0) >= tonumber(ARGV[3]) then
+    return 'crowded'
+  end
+  local given = number
+  local given_text = string.format('%.0f', given)
+  redis.call('HSET', KEYS[2], 'next', string.format('%.0f', given + 1))
+  redis.call('HINCRBY', KEYS[3], user, 1)
+  -- The entry's id is the queue number: the stream is the order, and can be read from any number on.
+  redis.call('XADD', KEYS[1], given_text .. '-0',
+    'job', job, 'user', user, 'quantity', quantity, 'accepted', now_text, 'request', request)
+  redis.call('HSET', hash, 'event', ARGV[1], 'user', user, 'quantity', quantity,
+    'number', given_text, 'accepted', now_text)
+  number = given + 1
+  waiting = waiting + 1
+  return given
+end
+
+local waited = waiting
+local reply = {tonumber(meta[2] or 0), tonumber(meta[3] or 0), now}
+for i = 5, #KEYS do
+  local arg = 4 * (i - 4)
+  reply[i - 1] = answer(KEYS[i], ARGV[arg], ARGV[arg + 1], ARGV[arg + 2], ARGV[arg + 3])
+end
+if waiting > waited then
+  redis.call('ZADD', KEYS[4], 'NX', now_text, ARGV[1])
+end
+return reply
