@@ -14,7 +14,7 @@ DESCRIBED := setup.py pyproject.toml aurora_atlan/_version.py Makefile
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_ROOT_USER_ACTION := ignore
 
-.PHONY: help run test check simulate mutate-oracle faults faults-full soak measure format wheel clean
+.PHONY: help run test check simulate mutate-oracle faults faults-full soak measure bench format wheel clean
 
 help: ## Show this help.
 	@echo "make TARGET [ARGS=...] [PYTHON=python3.12] [VENV=.venv]"
@@ -51,6 +51,9 @@ soak: $(VENV)/.dev ## A sale under a fault every ten seconds, then a report; MIN
 measure: $(VENV)/.dev ## Measure recovery, memory and idleness.
 	@PYTHONPATH=tests $(BIN)/python -m faults.measure $(ARGS)
 
+bench: $(VENV)/.bench ## Measure speed beside baselines and write docs/benchmarks.md; ARGS="--only hot,bare" for parts.
+	@exec $(BIN)/python -m benchmarks $(ARGS)
+
 format: $(VENV)/.dev ## Format the code and mend what can be mended.
 	$(BIN)/ruff check --fix --exit-zero --quiet .
 	$(BIN)/ruff format .
@@ -77,4 +80,9 @@ $(VENV)/.run: $(DESCRIBED) | $(VENV)/bin/python
 $(VENV)/.dev: $(DESCRIBED) | $(VENV)/bin/python
 	@echo "Installing what tests and checks need"
 	@$(BIN)/pip install --quiet --editable '.[dev]'
+	@touch $@ $(VENV)/.run
+
+$(VENV)/.bench: $(DESCRIBED) | $(VENV)/bin/python
+	@echo "Installing what the benchmarks need"
+	@$(BIN)/pip install --quiet --editable '.[bench]'
 	@touch $@ $(VENV)/.run

