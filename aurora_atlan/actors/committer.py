@@ -1,7 +1,7 @@
 """The committer: decides the batches of all events that wait, in one transaction, and notes the outcomes.
 
 The patient committer is the same actor in another temper: it takes what the committer left out because
-somebody else held the row, one event at a time, and waits for that row.
+somebody else went on holding the row, one event at a time, and waits for that row.
 """
 
 from __future__ import annotations
@@ -51,6 +51,11 @@ from aurora_atlan.persistence.records import Kind, Outcome, Reason
 
 _BACKOFF_MIN_S = 0.05
 _BACKOFF_MAX_S = 1.0
+
+# A cancellation or an edit holds a row for a moment. Whoever met one shall not queue, at the patient, behind an
+# event whose row is held for long.
+_MOMENT_S = 0.05
+_AFTER_A_MOMENT_S = 0.005
 
 
 class CommitterActor(Gatherer[HandIn]):
@@ -114,10 +119,7 @@ class CommitterActor(Gatherer[HandIn]):
         self._backing_off = False
         batches, self._held = [*self._held, *(message.batch for message in gathered)], []
         if self._patient:
-            for batch in batches:
-                # Each may wait for its row.
-                self.get_on()
-                self._commit([batch], waiting=True)
+            self._commit_patiently(batches)
         elif batches:
             together, self._held = self._divided(batches)
             self._commit(together)
@@ -139,6 +141,15 @@ class CommitterActor(Gatherer[HandIn]):
                 together[batch.event_id] = batch
         taken = {batch.batch_id for batch in together.values()}
         return list(together.values()), [batch for batch in batches if batch.batch_id not in taken]
+
+    def _commit_patiently(self, batches: Sequence[Batch]) -> None:
+        # Whose row is free by now waits for nobody else's; of the others, each is waited for in its turn.
+        for batch in batches:
+            self.get_on()
+            self._commit([batch])
+        if self._held and not self._backing_off:
+            self.get_on()
+            self._commit([self._held.pop(0)], waiting=True)
 
     def _commit(self, batches: Sequence[Batch], *, waiting: bool = False) -> None:
         try:
@@ -174,6 +185,13 @@ class CommitterActor(Gatherer[HandIn]):
         else:
             self._leave_to_patience(batch)
 
+    def _row_busy(self, batch: Batch) -> None:
+        if self._patient or time.monotonic() - batch.handed_in_at > _MOMENT_S:
+            self._leave_to_patience(batch)
+        else:
+            self._held.append(batch)
+            self._flush_after(_AFTER_A_MOMENT_S)
+
     def _leave_to_patience(self, batch: Batch) -> None:
         if self._patient:
             # Behind the others: each has its turn.
@@ -185,6 +203,9 @@ class CommitterActor(Gatherer[HandIn]):
         self._held = [*batches, *self._held]
         delay_s = min(_BACKOFF_MAX_S, _BACKOFF_MIN_S * 2**self._failures)
         self._failures += 1
+        self._flush_after(delay_s)
+
+    def _flush_after(self, delay_s: float) -> None:
         self._backing_off = True
         self._switchboard.scheduler.after(delay_s, self.actor_ref, Flush())
 
@@ -196,7 +217,7 @@ class CommitterActor(Gatherer[HandIn]):
             case NoSuchEvent():
                 self._unfinished.append(_gone(batch))
             case RowBusy():
-                self._leave_to_patience(batch)
+                self._row_busy(batch)
             case Paused():
                 tell(batch.sender, BatchPaused(batch.batch_id))
             case Fenced():

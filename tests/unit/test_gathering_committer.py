@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 
 import pytest
@@ -115,8 +116,23 @@ class _Stage:
         )
 
     def batch(self, event_id: int, *jobs: int) -> Batch:
-        made = [a_job(number, event_id=event_id) for number in jobs or (1,)]
-        return Batch(next(self.ids), event_id, None, made, frozenset(), 1, 0.0, self.sender)  # type: ignore[arg-type]
+        return self._batch(event_id, jobs or (1,), handed_in_at=0.0)
+
+    def fresh_batch(self, event_id: int) -> Batch:
+        return self._batch(event_id, (1,), handed_in_at=time.monotonic())
+
+    def _batch(self, event_id: int, jobs: Sequence[int], *, handed_in_at: float) -> Batch:
+        made = [a_job(number, event_id=event_id) for number in jobs]
+        return Batch(
+            next(self.ids),
+            event_id,
+            None,
+            made,
+            frozenset(),
+            1,
+            handed_in_at,
+            self.sender,  # type: ignore[arg-type]
+        )
 
     def hand_in(self, *batches: Batch) -> None:
         for batch in batches:
@@ -238,6 +254,19 @@ def test_a_row_that_somebody_holds_goes_to_the_patient(stage: _Stage) -> None:
     assert stage.decided_ids() == [2]
 
 
+def test_a_row_held_for_a_moment_is_tried_again_before_the_patient_is_bothered(stage: _Stage) -> None:
+    """At the patient it might queue behind an event whose row is held for long."""
+    stage.committing.next.append(verdict_of(7, RowBusy))
+
+    stage.hand_in(stage.fresh_batch(7))
+    assert stage.decided_ids() == []
+    stage.time_passes()
+
+    assert stage.decided_ids() == [1]
+    assert stage.board.patient.told == []
+    assert stage.committing.waited_for == []
+
+
 def test_while_postgresql_is_away_batches_are_kept_and_tried_again(stage: _Stage) -> None:
     """The breaker opens, the batch stays, and is decided when the time has come."""
     stage.committing.next += [failing(StoreUnavailableError("down"))] * 3
@@ -357,6 +386,16 @@ def test_the_patient_takes_one_event_at_a_time(patient: _Stage) -> None:
     patient.hand_in(patient.batch(7), patient.batch(8))
 
     assert patient.committing.transactions == [[7], [8]]
+
+
+def test_the_patient_decides_whose_row_is_free_before_it_waits_for_one(patient: _Stage) -> None:
+    """An event that came to it for a moment does not queue behind one whose row is held for long."""
+    patient.committing.next.append(verdict_of(7, RowBusy))
+
+    patient.hand_in(patient.batch(7), patient.batch(8))
+
+    assert patient.committing.transactions == [[7], [8], [7]]
+    assert patient.committing.waited_for == [7]
 
 
 def test_a_row_that_neither_finds_is_an_event_that_is_gone(patient: _Stage) -> None:
