@@ -51,6 +51,7 @@ class Sample:
     at_s: float
     memory: int
     threads: int
+    # Without those of connections that the clients hold open.
     descriptors: int
 
 
@@ -154,7 +155,12 @@ class Soak:
         try:
             process = psutil.Process(service.pid)
             self.samples.append(
-                Sample(self._elapsed_s(), process.memory_info().rss, process.num_threads(), process.num_fds())
+                Sample(
+                    self._elapsed_s(),
+                    process.memory_info().rss,
+                    process.num_threads(),
+                    process.num_fds() - _held_by_clients(process, service.port),
+                )
             )
         except psutil.NoSuchProcess:
             self._note([f"the service that nobody killed has ended:\n{service.log_text()[-2_000:]}"])
@@ -174,6 +180,15 @@ class Soak:
             if len(self.violations) < _VIOLATIONS_MAX and sentence not in self.violations:
                 self.violations.append(sentence)
                 click.echo(f"\nVIOLATION: {sentence}")
+
+
+def _held_by_clients(process: psutil.Process, port: int) -> int:
+    # How many connections the clients keep open is their doing; one they closed and we did not is ours.
+    return sum(
+        one.laddr.port == port and one.status == psutil.CONN_ESTABLISHED
+        for one in process.net_connections("tcp")
+        if one.laddr
+    )
 
 
 def windows(samples: Sequence[Sample]) -> tuple[list[Sample], list[Sample]]:
