@@ -38,6 +38,7 @@ from aurora_atlan.actors.messages import (
     Receipt,
     Rescan,
 )
+from aurora_atlan.actors.metrics import Metrics, NoMetrics
 from aurora_atlan.actors.relay import OutboxRelay
 from aurora_atlan.actors.scheduler import Scheduler
 from aurora_atlan.actors.seeding import Seeding
@@ -51,9 +52,10 @@ from aurora_atlan.persistence.durability import Durability
 from aurora_atlan.persistence.errors import StoreError
 from aurora_atlan.persistence.events import EventStore
 from aurora_atlan.persistence.impressions import ImpressionCounter
-from aurora_atlan.persistence.jobs import JobStore
+from aurora_atlan.persistence.jobs import Backlog, JobStore
 from aurora_atlan.persistence.outbox import Told
 from aurora_atlan.persistence.ownership import OwnerLock, new_owner
+from aurora_atlan.persistence.rate_counters import RateCounters
 from aurora_atlan.persistence.records import Booking
 from aurora_atlan.persistence.redis_clients import accepting_client, patient_client
 
@@ -71,6 +73,8 @@ _RELAY_AT_STOP_S = 2.0
 _WAIT_FOR_STORES_S = 1.0
 _DRAIN_TICK_S = 0.02
 _GATHERER_RESTARTS_MAX = 5
+# Of each of the 64 shards.
+_BACKLOG_EVENTS_MAX = 1_000
 
 
 class Supervisor:
@@ -90,7 +94,9 @@ class Supervisor:
         self._jobs = _job_store(settings, patient_client(settings))
         self._scheduler = Scheduler(time.monotonic)
         faults = Faults(settings.fault_points)
-        self._switchboard = Switchboard(self._scheduler, faults)
+        self.metrics = Metrics() if settings.metrics else NoMetrics()
+        self._switchboard = Switchboard(self._scheduler, faults, self.metrics)
+        self.rate_counters = RateCounters(settings, lambda: self._switchboard.redis.is_open)
         policy = RestartPolicy(
             crashes_max=settings.restarts_max,
             window_s=settings.restart_window_s,
@@ -171,6 +177,7 @@ class Supervisor:
             self.database.close()
             self._fast_jobs.close()
             self._jobs.close()
+            self.rate_counters.close()
 
     def __enter__(self) -> Self:
         self.start()
@@ -246,6 +253,16 @@ class Supervisor:
         safe = liaison.durability.suffices(Durability(settings.required_durability))
         ready = self._accepting and gatherers and (redis.ok or direct) and known and safe
         return HealthReport(ready, {"redis": redis, "postgresql": postgresql, "actors": actors})
+
+    def backlog(self) -> Backlog | None:
+        """Return what waits in all events together, None while Redis is out of reach."""
+        if self._switchboard.redis.is_open:
+            return None
+        try:
+            return self._fast_jobs.backlog(_BACKLOG_EVENTS_MAX)
+        except StoreError as error:
+            self._switchboard.redis_failed(error)
+            return None
 
     # The watching thread.
 

@@ -6,9 +6,10 @@ import random
 from collections.abc import Callable, Sequence
 
 from benchmarks import plan
+from benchmarks.installation import Installation
 from benchmarks.judging import figures, judge
 from benchmarks.results import MeasurementError, Sample
-from benchmarks.world import World
+from benchmarks.world import LIMITED, UNMEASURED, World
 
 
 def book_hot(world: World) -> Sample:
@@ -38,29 +39,46 @@ def book_everysec(world: World) -> Sample:
         world.stores.set_appendfsync("always")
 
 
+def book_limited(world: World) -> Sample:
+    """Book one event while attempts are counted by user and by address; the one address may ask without end."""
+    environ = {"AURORA_RATE_LIMITS": "on", "AURORA_RATE_LIMIT_BOOKING_IP": "10000000/second"}
+    return _book_hot_of(world, world.installation(LIMITED, environ=environ))
+
+
+def book_unmeasured(world: World) -> Sample:
+    """Book one event without metrics."""
+    return _book_hot_of(world, world.installation(UNMEASURED, environ={"AURORA_METRICS": "false"}))
+
+
+def _book_hot_of(world: World, installation: Installation) -> Sample:
+    return book(world, installation.make_events(1, plan.CAPACITY), installation=installation)
+
+
 def book(
     world: World,
     events: list[int],
     turns: Sequence[int] | None = None,
     *,
+    installation: Installation | None = None,
     rate: float = 0.0,
     beside: Callable[[], int] | None = None,
 ) -> Sample:
     """Load the service with bookings of these events, and wait for every answer.
 
     ``turns`` gives the events in the order in which they are asked for, ``rate`` the requests per second (0: as
-    fast as answers come). ``beside`` is done meanwhile, and returns how many bookings it made itself.
+    fast as answers come), ``installation`` another one than the main. ``beside`` is done meanwhile, and returns how
+    many bookings it made itself.
     """
-    main = world.main
-    service = world.service(main)
+    booked = installation or world.main
+    service = world.service(booked)
     with (
         world.meter.over(service.pid) as shares,
         world.book(service, turns or events, seconds=world.plan.seconds, rate=rate) as load,
     ):
         booked_beside = beside() if beside is not None else 0
         answers = load.answers()
-    main.wait_idle()
-    decisions = main.decisions(events)
+    booked.wait_idle()
+    decisions = booked.decisions(events)
     if not decisions.decided_in_s:
         raise MeasurementError(f"{decisions.decided} bookings were decided")
     judge(world, answers, shares, decisions.decided - booked_beside)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, LiteralString
@@ -40,10 +41,13 @@ class Decisions:
 
 
 class Installation:
-    """A migrated database with users 1 to ``users``, and a Redis database of its own."""
+    """A migrated database with users 1 to ``users``, a Redis database of its own, and perhaps settings of its own."""
 
-    def __init__(self, name: str, database_url: str, redis_url: str, users: int) -> None:
+    def __init__(
+        self, name: str, database_url: str, redis_url: str, users: int, environ: Mapping[str, str] | None = None
+    ) -> None:
         self.name = name
+        self._environ = environ or {}
         self.settings = Settings(
             database_url=database_url,
             migrator_database_url=database_url,
@@ -69,7 +73,10 @@ class Installation:
         )
 
     def environ(self) -> dict[str, str]:
-        """Return the environment in which the service serves this installation, without limits of rate."""
+        """Return the environment in which the service serves this installation.
+
+        Without limits of rate, unless the installation's own settings say otherwise.
+        """
         settings = self.settings
         assert settings.database_url is not None
         assert settings.redis_url is not None
@@ -81,6 +88,7 @@ class Installation:
             "JWT_SECRET": SECRET,
             "AURORA_OPS_PORT": "off",
             "AURORA_RATE_LIMITS": "off",
+            **self._environ,
         }
 
     def close(self) -> None:

@@ -39,6 +39,8 @@ SERVED = (
     Scenario("rowlock-many", "Baseline: a row lock per request, 64 events", "baselines", baselines.row_lock_many),
     Scenario("zipf", "Book 1,000 events by Zipf's law", "booking", booking.book_zipf),
     Scenario("everysec", "Book one hot event, appendfsync everysec", "durability", booking.book_everysec, after="hot"),
+    Scenario("limited", "Book one hot event with rate limits on", "switches", booking.book_limited),
+    Scenario("unmeasured", "Book one hot event with metrics off", "switches", booking.book_unmeasured),
     Scenario("half", "Book one hot event at half of that rate", "latency", latency.half_of_saturation, after="hot"),
     Scenario("sellout", "Sell 500 seats to 5,000 buyers", "sellout", sellout.sell_out),
     Scenario("list", "List 100 events", "reads", reading.list_events),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Self, TypeVar
@@ -19,7 +19,10 @@ from benchmarks.stores import Stores
 from benchmarks.usage import Meter
 
 ENGINE = "engine"
+LIMITED = "limited"
+UNMEASURED = "unmeasured"
 _MAIN = "aurora"
+_AUDITED = (_MAIN, LIMITED, UNMEASURED, ENGINE)
 _ROW_LOCK = "row_lock"
 
 Process = TypeVar("Process", Server, Engine)
@@ -56,14 +59,18 @@ class World:
         """The installation in which everything happened as it does to a user, and which is audited."""
         return self.installation(_MAIN)
 
-    def installation(self, name: str, users: int = 0) -> Installation:
-        """Return an installation, made if absent, with all users of the crowd and at least so many."""
+    def installation(self, name: str, users: int = 0, environ: Mapping[str, str] | None = None) -> Installation:
+        """Return an installation, made if absent, with all users of the crowd and at least so many.
+
+        Its service runs with ``environ`` besides the usual settings.
+        """
         if name not in self._installations:
             made = Installation(
                 name,
                 self.stores.database(name),
                 self.stores.redis.url(next(self._numbers)),
                 max(users, self.crowd.total),
+                environ,
             )
             self._stack.callback(made.close)
             self._installations[name] = made
@@ -71,7 +78,7 @@ class World:
 
     def audited(self) -> list[Installation]:
         """Return the installations in which nothing was made up, as far as they were needed."""
-        return [self._installations[name] for name in (_MAIN, ENGINE) if name in self._installations]
+        return [self._installations[name] for name in _AUDITED if name in self._installations]
 
     def service(self, installation: Installation) -> Server:
         """Return the service over an installation."""

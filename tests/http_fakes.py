@@ -16,6 +16,7 @@ from falcon.testing import TestClient
 from aurora_atlan.actors.errors import UnknownEventError
 from aurora_atlan.actors.health import ComponentHealth, HealthReport
 from aurora_atlan.actors.messages import BookTickets, JobStatus, Receipt
+from aurora_atlan.actors.metrics import Metrics
 from aurora_atlan.config import Settings
 from aurora_atlan.http import app as app_module
 from aurora_atlan.http.app import create_app
@@ -23,6 +24,8 @@ from aurora_atlan.http.passwords import Passwords
 from aurora_atlan.http.tokens import TokenIssuer
 from aurora_atlan.persistence.bookings import HistoryEntry
 from aurora_atlan.persistence.events import Event, EventFilter, NewEvent
+from aurora_atlan.persistence.jobs import Backlog
+from aurora_atlan.persistence.rate_counters import RateCounters
 from aurora_atlan.persistence.records import Booking
 from aurora_atlan.persistence.users import Credentials, NewRefreshToken, NewUser, User
 
@@ -138,6 +141,10 @@ class FakeSupervisor:
         # Given at once to everybody who books.
         self.answer: JobStatus | None = None
         self.ready = True
+        self.metrics = Metrics()
+        self.rate_counters = RateCounters(settings, lambda: False)
+        # None: Redis is out of reach.
+        self.waiting: Backlog | None = Backlog(0, 0, None)
 
     def submit(self, attempt: BookTickets) -> Receipt:
         if self.failure is not None:
@@ -182,10 +189,13 @@ class FakeSupervisor:
         return self.statuses.get(job_id)
 
     def health(self) -> HealthReport:
-        redis = ComponentHealth(
-            self.ready, "answers" if self.ready else "refuses connections", {"appendfsync": "always"}
-        )
-        return HealthReport(self.ready, {"redis": redis})
+        detail = "answers" if self.ready else "refuses connections"
+        redis = ComponentHealth(self.ready, detail, {"rollbacks": 1, "lostAtMost": 5})
+        actors = ComponentHealth(True, "running", {"alive": 3, "waiting": 2, "quarantined": 1, "restarts": 4})
+        return HealthReport(self.ready, {"redis": redis, "actors": actors})
+
+    def backlog(self) -> Backlog | None:
+        return self.waiting
 
 
 @dataclass
@@ -214,7 +224,7 @@ def _passwords() -> Passwords:
 
 def make_service(monkeypatch: pytest.MonkeyPatch, **settings: Any) -> Service:
     """Build the API over a new fake supervisor."""
-    supervisor = FakeSupervisor(Settings(jwt_secret=SECRET, **settings))
+    supervisor = FakeSupervisor(Settings(**{"jwt_secret": SECRET, "rate_limits": "off", **settings}))
     monkeypatch.setattr(app_module, "UserStore", lambda _database: supervisor.users)
     monkeypatch.setattr(app_module, "Passwords", lambda waiting_max: _passwords())
     app = create_app(supervisor)  # type: ignore[arg-type]

@@ -152,6 +152,7 @@ class CommitterActor(Gatherer[HandIn]):
             self._commit([self._held.pop(0)], waiting=True)
 
     def _commit(self, batches: Sequence[Batch], *, waiting: bool = False) -> None:
+        began_at = time.monotonic()
         try:
             verdicts = self._committing.commit(batches, patient=waiting)
         except (StoreUnavailableError, SchemaError) as error:
@@ -171,6 +172,7 @@ class CommitterActor(Gatherer[HandIn]):
                 self._failed_alone(batches[0], error)
         else:
             self._switchboard.faults.reach("after_commit")
+            self._switchboard.metrics.transaction(time.monotonic() - began_at)
             self._failures = 0
             self._switchboard.postgres.close()
             self._switchboard.postgres_writes.close()
@@ -244,8 +246,9 @@ class CommitterActor(Gatherer[HandIn]):
         self._switchboard.faults.reach("after_finish")
         finished, self._unfinished = self._unfinished, []
         for decided in finished:
-            answer = BatchDecided(decided.batch.batch_id, decided.epoch, decided.last_queue_number)
-            tell(decided.batch.sender, answer)
+            batch = decided.batch
+            self._switchboard.metrics.decided(batch.jobs, decided.outcomes, time.monotonic() - batch.handed_in_at)
+            tell(batch.sender, BatchDecided(batch.batch_id, decided.epoch, decided.last_queue_number))
 
     def _release_leases(self) -> None:
         leases, self._leases = self._leases, []

@@ -63,6 +63,7 @@ class JournalActor(Gatherer[AcceptJob]):
                 accepted.setdefault(answer.job.event_id, []).append(answer.job)
         for jobs in accepted.values():
             self._announce(jobs)
+            self._switchboard.metrics.accepted(len(jobs))
         for message, answer in zip(gathered, answers, strict=True):
             message.reply.set(answer)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from aurora_atlan.actors.breaker import Breaker
 from aurora_atlan.actors.faults import NO_FAULTS, Faults
 from aurora_atlan.actors.messages import Flush
+from aurora_atlan.actors.metrics import NO_METRICS, Metrics
 from aurora_atlan.actors.scheduler import Scheduler
 from aurora_atlan.actors.supervised import Ref, tell
 from aurora_atlan.persistence.errors import SchemaError, StoreError, StoreRefusesError
@@ -15,9 +16,10 @@ _WHILE_IT_FAILS_S = 0.25
 class Switchboard:
     """The current incarnations of the process's single actors; the supervisor alone replaces them."""
 
-    def __init__(self, scheduler: Scheduler, faults: Faults = NO_FAULTS) -> None:
+    def __init__(self, scheduler: Scheduler, faults: Faults = NO_FAULTS, metrics: Metrics = NO_METRICS) -> None:
         self.scheduler = scheduler
         self.faults = faults
+        self.metrics = metrics
         # Out of reach, or answering but taking no writes: a probe that only asks for a sign of life would
         # close one breaker for both again and again.
         self.redis = Breaker("Redis")

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from limits import parse_many
+
 from aurora_atlan.config.faults import FAULT_POINTS, FaultRule, parse_fault_rules
 
 # A year is as good as for ever, and safe in every timer.
@@ -96,6 +98,17 @@ def matching(pattern: str, accepts: str) -> Kind:
         return value
 
     return Kind(read, accepts)
+
+
+def rate() -> Kind:
+    """Accept how often something may happen, in the notation of the library limits."""
+
+    def read(value: object) -> str:
+        if not isinstance(value, str) or len(parse_many(value)) != 1:
+            raise ValueError
+        return value
+
+    return Kind(read, "a rate such as 10/minute or 100 per 5 seconds")
 
 
 def url(*schemes: str, example: str) -> Kind:

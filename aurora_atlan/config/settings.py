@@ -19,8 +19,9 @@ _POSTGRES = kinds.url("postgresql", "postgres", example="postgresql://user:passw
 _REDIS = kinds.url("redis", "rediss", "unix", example="redis://host:6379/0, rediss://... or unix:///path/redis.sock")
 _HOST = kinds.matching(r"[A-Za-z0-9.:_\[\]-]{1,253}", "a host name or an IP address")
 _PORT = kinds.whole(0, 65_535)
+_PROXY = kinds.matching(r"\*|[0-9A-Fa-f.:]{2,45}", "an IP address, or * for any")
 _ROLE = kinds.matching(r"[a-z_][a-z0-9_]{0,62}", "the name of a PostgreSQL role, in lower case")
-_NO_RATE_LIMITS = kinds.matching("off", "off, as this version has no rate limits")
+_RATE = kinds.or_off(kinds.rate())
 _DURABILITY = kinds.one_of("always", "everysec", "none")
 _LEVEL = kinds.one_of("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
@@ -52,9 +53,19 @@ class Settings:
     cpu_affinity: Literal["auto", "off"] | tuple[int, ...] = option("auto", kinds.cores())
     log_level: str = option("INFO", _LEVEL)
     log_format: str = option("console", kinds.one_of("console", "json"))
+    metrics: bool = option(True, kinds.flag())
+    # Whose X-Forwarded-For is believed; None: nobody's.
+    trusted_proxy: str | None = option(None, kinds.or_off(_PROXY))
+    trusted_proxy_count: int = option(1, kinds.whole(1, 10))
 
-    # There are none yet; load tests may say so already.
-    rate_limits: Literal["off"] = option("off", _NO_RATE_LIMITS)
+    # Rate limits, in the notation of the library limits; "off" switches all of them off.
+    rate_limits: Literal["on", "off"] = option("on", kinds.one_of("on", "off"))
+    rate_limit_booking_user: str | None = option("20/second", _RATE)
+    rate_limit_booking_ip: str | None = option("1000/second", _RATE)
+    rate_limit_login_account: str | None = option("10/minute", _RATE)
+    rate_limit_login_ip: str | None = option("60/minute", _RATE)
+    rate_limit_register_ip: str | None = option("30/minute", _RATE)
+    rate_limit_read_ip: str | None = option("200/second", _RATE)
 
     # Accounts.
     jwt_secret: str | None = option(None, kinds.secret(32), variable="JWT_SECRET", secret=True)

@@ -12,8 +12,10 @@ from aurora_atlan.http.bookings import Book, Cancel, History, Status, Withdraw
 from aurora_atlan.http.event_reads import EventReads
 from aurora_atlan.http.events import Event, Events, NewEvents
 from aurora_atlan.http.health import Live, Ready, Startup
+from aurora_atlan.http.metrics import MetricsPage, RequestMetrics
 from aurora_atlan.http.passwords import Passwords
 from aurora_atlan.http.queue import Pause, Resume
+from aurora_atlan.http.rate_limits import RateLimits
 from aurora_atlan.http.refresh_tokens import RefreshTokens
 from aurora_atlan.http.tokens import TokenIssuer, TokenVerifier, signing_key
 from aurora_atlan.persistence.users import UserStore
@@ -26,8 +28,12 @@ def _never() -> bool:
     return False
 
 
-def create_app(supervisor: Supervisor, draining: Callable[[], bool] = _never) -> Application:
+def create_app(
+    supervisor: Supervisor, draining: Callable[[], bool] = _never, requests: RequestMetrics | None = None
+) -> Application:
     """Return the API as a WSGI application; ``draining`` tells whether its server is about to stop.
+
+    Its requests are counted in ``requests``, if given.
 
     Raises :class:`aurora_atlan.config.ConfigurationError` when JWT_SECRET is missing or too short.
     """
@@ -43,13 +49,15 @@ def create_app(supervisor: Supervisor, draining: Callable[[], bool] = _never) ->
     # Not longer than the one who asks for it, who waits for a connection and then for PostgreSQL.
     reads = EventReads(events, impressions, wait_max_s=settings.pool_timeout_s + settings.watchdog_s)
 
-    app = Application()
-    app.add_route("/api/auth/register", Register(users, passwords, issuer, refresh_tokens))
-    app.add_route("/api/auth/login", Login(users, passwords, issuer, refresh_tokens))
-    app.add_route("/api/events/view", Events(reads))
+    limits = RateLimits(settings, supervisor.rate_counters)
+
+    app = Application() if requests is None else Application(requests)
+    app.add_route("/api/auth/register", Register(users, passwords, issuer, refresh_tokens, limits))
+    app.add_route("/api/auth/login", Login(users, passwords, issuer, refresh_tokens, limits))
+    app.add_route("/api/events/view", Events(reads, limits))
     app.add_route("/api/events/create", NewEvents(events, reads, authenticator))
-    app.add_route("/api/events/{event_id}/view", Event(reads))
-    app.add_route("/api/bookings/{event_id}/book", Book(supervisor, authenticator))
+    app.add_route("/api/events/{event_id}/view", Event(reads, limits))
+    app.add_route("/api/bookings/{event_id}/book", Book(supervisor, authenticator, limits))
     app.add_route("/api/bookings/status/{job_id}", Status(supervisor, authenticator))
     app.add_route("/api/bookings/jobs/{job_id}", Withdraw(supervisor, authenticator))
     app.add_route("/api/bookings/{event_id}/cancel", Cancel(supervisor, authenticator))
@@ -61,10 +69,17 @@ def create_app(supervisor: Supervisor, draining: Callable[[], bool] = _never) ->
     return app
 
 
-def create_ops_app(supervisor: Supervisor, draining: Callable[[], bool] = _never) -> Application:
-    """Return the operators' endpoints, for a listener of their own, as a WSGI application."""
+def create_ops_app(
+    supervisor: Supervisor, draining: Callable[[], bool] = _never, requests: RequestMetrics | None = None
+) -> Application:
+    """Return the operators' endpoints, for a listener of their own, as a WSGI application.
+
+    With ``requests``, those of the API that :func:`create_app` counts, there is ``/metrics``, too.
+    """
     app = Application()
     app.add_route("/livez", Live())
     app.add_route("/readyz", Ready(supervisor, draining))
     app.add_route("/startupz", Startup(supervisor))
+    if requests is not None:
+        app.add_route("/metrics", MetricsPage(supervisor, requests))
     return app

@@ -20,8 +20,8 @@ log = logging.getLogger(__name__)
 class Application(falcon.App):  # type: ignore[type-arg]
     """A falcon application in which every error, whatever was raised, is answered with problem details."""
 
-    def __init__(self) -> None:
-        super().__init__(middleware=[Conventions()])
+    def __init__(self, *middleware: Any) -> None:
+        super().__init__(middleware=[*middleware, Conventions()])
         self.req_options.keep_blank_qs_values = False
         self.set_error_serializer(serialize)
         add_error_handlers(self)

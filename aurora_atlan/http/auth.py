@@ -11,6 +11,7 @@ from aurora_atlan.http.accounts import canonical_email, normalise_name, normalis
 from aurora_atlan.http.bodies import read_json
 from aurora_atlan.http.passwords import Passwords
 from aurora_atlan.http.problems import Problem
+from aurora_atlan.http.rate_limits import RateLimits
 from aurora_atlan.http.refresh_tokens import RefreshTokens
 from aurora_atlan.http.representations import respond, user_json
 from aurora_atlan.http.tokens import TokenIssuer
@@ -22,16 +23,23 @@ class Register:
     """POST /api/auth/register."""
 
     def __init__(
-        self, users: UserStore, passwords: Passwords, issuer: TokenIssuer, refresh_tokens: RefreshTokens
+        self,
+        users: UserStore,
+        passwords: Passwords,
+        issuer: TokenIssuer,
+        refresh_tokens: RefreshTokens,
+        limits: RateLimits,
     ) -> None:
         self._users = users
         self._passwords = passwords
         self._issuer = issuer
         self._refresh_tokens = refresh_tokens
+        self._limits = limits
         self._validator = Validator(schemas.REGISTER)
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Make an account with the role USER and log it in."""
+        self._limits.registration(req)
         body = self._validator.check(read_json(req))
         name, email, password = _canonical(body)
         user = NewUser(name=name, email=email, password_hash=self._passwords.hash(password))
@@ -46,19 +54,27 @@ class Login:
     """POST /api/auth/login."""
 
     def __init__(
-        self, users: UserStore, passwords: Passwords, issuer: TokenIssuer, refresh_tokens: RefreshTokens
+        self,
+        users: UserStore,
+        passwords: Passwords,
+        issuer: TokenIssuer,
+        refresh_tokens: RefreshTokens,
+        limits: RateLimits,
     ) -> None:
         self._users = users
         self._passwords = passwords
         self._issuer = issuer
         self._refresh_tokens = refresh_tokens
+        self._limits = limits
         self._validator = Validator(schemas.LOGIN)
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Log in; an unknown address and a wrong password get the same answer after the same time."""
+        self._limits.login(req)
         body = self._validator.check(read_json(req))
         # What cannot be an address or a password is looked up and verified all the same, for the time it takes.
         email = _or_unknown(canonical_email, body["email"])
+        self._limits.login_to(email)
         password = _or_unknown(normalise_password, body["password"])
         credentials = self._users.credentials(email)
         stored = credentials.password_hash if credentials else None

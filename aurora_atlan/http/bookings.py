@@ -14,6 +14,7 @@ from aurora_atlan.http.bodies import read_optional_json
 from aurora_atlan.http.identifiers import idempotency_key, path_id, path_job_id
 from aurora_atlan.http.paging import link_next, requested_page
 from aurora_atlan.http.problems import Problem, retry_after
+from aurora_atlan.http.rate_limits import RateLimits
 from aurora_atlan.http.representations import booking_json, event_json, respond
 from aurora_atlan.http.request_ids import request_id_of
 from aurora_atlan.http.times import format_optional_time, format_time
@@ -37,14 +38,16 @@ def status_path(job_id: object) -> str:
 class Book:
     """POST /api/bookings/{eventId}/book."""
 
-    def __init__(self, supervisor: Supervisor, authenticator: Authenticator) -> None:
+    def __init__(self, supervisor: Supervisor, authenticator: Authenticator, limits: RateLimits) -> None:
         self._supervisor = supervisor
         self._authenticator = authenticator
+        self._limits = limits
         self._validator = Validator(schemas.BOOK)
 
     def on_post(self, req: falcon.Request, resp: falcon.Response, event_id: str) -> None:
         """Put a booking attempt into the event's queue."""
         buyer = self._authenticator.required(req, _BUYERS)
+        self._limits.booking(req, buyer.user_id)
         wanted_event = path_id(req, event_id)
         body = read_optional_json(req)
         # The usual case, spared the validator.

@@ -14,6 +14,7 @@ from aurora_atlan.http.entity_tags import is_known
 from aurora_atlan.http.event_queries import requested_events
 from aurora_atlan.http.event_reads import Answer, EventReads
 from aurora_atlan.http.identifiers import path_id
+from aurora_atlan.http.rate_limits import RateLimits
 from aurora_atlan.http.representations import event_json, respond
 from aurora_atlan.http.times import parse_time
 from aurora_atlan.http.validation import Validator, invalid
@@ -26,11 +27,13 @@ _CREATORS = frozenset({"ADMIN"})
 class Events:
     """GET /api/events/view."""
 
-    def __init__(self, reads: EventReads) -> None:
+    def __init__(self, reads: EventReads, limits: RateLimits) -> None:
         self._reads = reads
+        self._limits = limits
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """List the events in the order of their ids."""
+        self._limits.reading(req)
         _tell(req, resp, self._reads.listed(requested_events(req)))
 
     on_head = on_get
@@ -39,8 +42,9 @@ class Events:
 class Event:
     """GET /api/events/{id}/view."""
 
-    def __init__(self, reads: EventReads) -> None:
+    def __init__(self, reads: EventReads, limits: RateLimits) -> None:
         self._reads = reads
+        self._limits = limits
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, event_id: str) -> None:
         """Show an event and count one impression."""
@@ -51,6 +55,7 @@ class Event:
         self._show(req, resp, event_id, count=False)
 
     def _show(self, req: falcon.Request, resp: falcon.Response, value: str, *, count: bool) -> None:
+        self._limits.reading(req)
         event_id = path_id(req, value)
         answer = self._reads.event(event_id, count=count)
         if answer is None:

@@ -34,7 +34,10 @@ log = logging.getLogger(__name__)
 
 
 class Listener:
-    """Serves one WSGI application on one bound socket from :meth:`start` to :meth:`stop`, each called once."""
+    """Serves one WSGI application on one bound socket from :meth:`start` to :meth:`stop`, each called once.
+
+    Of ``proxy``, an address or ``*``, and so many proxies behind it, X-Forwarded-For is believed.
+    """
 
     def __init__(
         self,
@@ -42,12 +45,14 @@ class Listener:
         app: Callable[[dict[str, Any], Any], Iterable[bytes]],
         bound: socket.socket,
         threads: int,
+        proxy: tuple[str, int] | None = None,
     ) -> None:
         self._name = name
         self.port: int = bound.getsockname()[1]
         self._app = app
         self._bound = bound
         self._threads = threads
+        self._proxy = proxy
         self._sockets = Sockets()
         self._stop_began_at = 0.0
         self._stop_at: float | None = None
@@ -59,6 +64,10 @@ class Listener:
     def start(self) -> None:
         """Listen, and serve in threads of our own."""
         self._workers = Workers(self._name, self._threads)
+        proxy: dict[str, Any] = {}
+        if self._proxy is not None:
+            proxy["trusted_proxy"], proxy["trusted_proxy_count"] = self._proxy
+            proxy["trusted_proxy_headers"] = {"x-forwarded-for"}
         self._server = waitress.create_server(
             self._app,
             map=self._sockets,
@@ -73,6 +82,7 @@ class Listener:
             max_request_header_size=_HEADER_BYTES_MAX,
             log_socket_errors=False,
             ident=IDENT,
+            **proxy,
         )
         self._server.channel_class = Channel
         self._server.trigger.close()

@@ -9,6 +9,7 @@ from aurora_atlan.config import Settings
 from aurora_atlan.http.app import create_app, create_ops_app
 from aurora_atlan.http.listener import Listener
 from aurora_atlan.http.listening import ListenError, bind
+from aurora_atlan.http.metrics import RequestMetrics
 
 if TYPE_CHECKING:
     from aurora_atlan.supervisor import Supervisor
@@ -88,15 +89,18 @@ class Server:
             return
         settings = self._settings
         # The applications first: what is wrong with the settings shows before a port is taken.
-        app = create_app(self._supervisor, self._draining.is_set)
-        main = Listener("aurora-http", app, bind(settings.host, settings.port, setting="PORT"), settings.threads)
+        requests = RequestMetrics() if settings.metrics else None
+        app = create_app(self._supervisor, self._draining.is_set, requests)
+        bound = bind(settings.host, settings.port, setting="PORT")
+        proxy = None if settings.trusted_proxy is None else (settings.trusted_proxy, settings.trusted_proxy_count)
+        main = Listener("aurora-http", app, bound, settings.threads, proxy)
         if settings.ops_port is not None:
             try:
                 bound = bind(settings.ops_host, settings.ops_port, setting="AURORA_OPS_PORT")
             except ListenError:
                 main.abandon()
                 raise
-            app = create_ops_app(self._supervisor, self._draining.is_set)
+            app = create_ops_app(self._supervisor, self._draining.is_set, requests)
             self._ops = Listener("aurora-ops", app, bound, _OPS_THREADS)
         self._main = main
 

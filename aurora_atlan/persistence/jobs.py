@@ -99,6 +99,16 @@ class Finish:
 
 
 @dataclass(frozen=True, slots=True)
+class Backlog:
+    """What waits in all events together."""
+
+    jobs: int
+    events: int
+    # When the job that waits longest was accepted; None when none waits.
+    oldest_accepted_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class QueuedStatus:
     """What Redis knows of a job."""
 
@@ -203,12 +213,24 @@ class JobStore:
 
     def events_with_work(self, per_shard_max: int) -> list[int]:
         """Return events that have undecided jobs, of each shard those that wait longest."""
+        return [event_id for _, event_id in self._waiting(per_shard_max)]
+
+    def backlog(self, per_shard_max: int) -> Backlog:
+        """Count what waits, in the events that wait longest of each shard; the queues' lengths cost nothing."""
+        waiting = self._waiting(per_shard_max)
+        with translated(), self._client.pipeline(transaction=False) as pipeline:
+            for _, event_id in waiting:
+                pipeline.xlen(f"{_tag(event_id)}event:{event_id}:jobs")
+            lengths: list[int] = pipeline.execute()
+        return Backlog(sum(lengths), len(waiting), _time(int(waiting[0][0])) if waiting else None)
+
+    def _waiting(self, per_shard_max: int) -> list[tuple[float, int]]:
+        # When the event's oldest job was accepted (us), and the event; those that wait longest first.
         with translated(), self._client.pipeline(transaction=False) as pipeline:
             for shard in range(SHARDS):
                 pipeline.zrange(f"{{aa:{shard:02d}}}:pending", 0, per_shard_max - 1, withscores=True)
             replies: list[list[tuple[bytes, float]]] = pipeline.execute()
-        waiting = [(since, int(event_id)) for reply in replies for event_id, since in reply]
-        return [event_id for _, event_id in sorted(waiting)]
+        return sorted((since, int(event_id)) for reply in replies for event_id, since in reply)
 
     def _enqueue_call(self, jobs: Sequence[NewJob]) -> scripts.Call:
         event_id = jobs[0].event_id

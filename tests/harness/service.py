@@ -32,6 +32,8 @@ class ServiceProcess:
         self.environ = clean_environment() | {
             "PORT": str(self.port),
             "AURORA_OPS_PORT": str(self.ops_port),
+            # All of a test's clients share one address.
+            "AURORA_RATE_LIMITS": "off",
             **environ,
         }
         self._process: subprocess.Popen[bytes] | None = None

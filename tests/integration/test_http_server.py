@@ -104,6 +104,43 @@ def test_both_listeners_answer_on_their_real_ports(server: Server):
     assert get(server.ops_port, "/api/events/view")[0] == 404
 
 
+def _looks(monkeypatch: pytest.MonkeyPatch, forwarded_for: list[str], **settings: Any) -> list[int]:
+    """Let clients behind a proxy look at events, one a minute each, and return the answers' statuses."""
+    fake = FakeSupervisor(
+        Settings(jwt_secret=SECRET, port=0, ops_port=None, threads=2, rate_limit_read_ip="1/minute", **settings)
+    )
+    monkeypatch.setattr(app_module, "UserStore", lambda _database: fake.users)
+    server = Server(fake, fake.settings)  # type: ignore[arg-type]
+    server.start()
+    statuses = []
+    try:
+        for addresses in forwarded_for:
+            with connection(server.port) as opened:
+                opened.request("GET", "/api/events/view", headers={"X-Forwarded-For": addresses})
+                statuses.append(opened.getresponse().status)
+    finally:
+        server.stop(5)
+    return statuses
+
+
+def test_clients_of_a_trusted_proxy_are_told_apart_by_what_it_says(monkeypatch: pytest.MonkeyPatch):
+    """Only its own word counts: what a client wrote before it is in front of that."""
+    sent = ["192.0.2.1", "192.0.2.2", "198.51.100.9, 192.0.2.1"]
+
+    assert _looks(monkeypatch, sent, trusted_proxy="127.0.0.1") == [200, 200, 429]
+
+
+def test_behind_two_trusted_proxies_the_first_one_knows_the_client(monkeypatch: pytest.MonkeyPatch):
+    sent = ["192.0.2.1, 10.0.0.1", "192.0.2.2, 10.0.0.1", "192.0.2.1, 10.0.0.1"]
+
+    assert _looks(monkeypatch, sent, trusted_proxy="*", trusted_proxy_count=2) == [200, 200, 429]
+
+
+@pytest.mark.parametrize("trusted_proxy", [None, "192.0.2.77"])
+def test_nobody_else_can_say_where_they_come_from(monkeypatch: pytest.MonkeyPatch, trusted_proxy: str | None):
+    assert _looks(monkeypatch, ["192.0.2.1", "192.0.2.2"], trusted_proxy=trusted_proxy) == [200, 429]
+
+
 def test_a_connection_is_used_again(server: Server):
     with connection(server.port) as opened:
         for _ in range(3):

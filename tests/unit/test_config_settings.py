@@ -54,6 +54,9 @@ def test_every_default_is_accepted_when_written_out():
         ("AURORA_JOB_MAX_AGE_S", "off", "job_max_age_s", None),
         ("AURORA_LEASE_S", "2.5", "lease_s", 2.5),
         ("AURORA_RATE_LIMITS", "off", "rate_limits", "off"),
+        ("AURORA_RATE_LIMIT_READ_IP", "100 per 5 seconds", "rate_limit_read_ip", "100 per 5 seconds"),
+        ("AURORA_RATE_LIMIT_BOOKING_IP", "off", "rate_limit_booking_ip", None),
+        ("AURORA_TRUSTED_PROXY", "*", "trusted_proxy", "*"),
     ],
 )
 def test_a_variable_sets_its_field(variable: str, text: str, name: str, expected: object):
@@ -86,7 +89,11 @@ def test_a_variable_sets_its_field(variable: str, text: str, name: str, expected
         ("AURORA_LOG_FORMAT", "xml", "console or json"),
         ("AURORA_DATABASE_ROLE", "app; DROP", "the name of a PostgreSQL role"),
         ("AURORA_DATA_DIR", "", "a path"),
-        ("AURORA_RATE_LIMITS", "on", "off, as this version has no rate limits"),
+        ("AURORA_RATE_LIMITS", "10/minute", "on or off"),
+        ("AURORA_RATE_LIMIT_READ_IP", "often", "a rate such as 10/minute"),
+        ("AURORA_RATE_LIMIT_READ_IP", "10/minute; 100/hour", "a rate such as 10/minute"),
+        ("AURORA_RATE_LIMIT_READ_IP", "", "a rate such as 10/minute"),
+        ("AURORA_TRUSTED_PROXY", "proxy.example", "an IP address, or * for any"),
         ("DATABASE_URL", "mysql://u:hunter2@h/d", "a URL such as postgresql://"),
         ("DATABASE_URL", "dbname=x", "a URL such as postgresql://"),
         ("DATABASE_URL", "postgresql://u:hunter2@[h/d", "a URL such as postgresql://"),

@@ -193,7 +193,17 @@ def test_readiness_tells_each_component(service: Service):
     assert ready.json == {
         "status": "ready",
         "degraded": False,
-        "components": {"redis": {"ok": True, "detail": "answers", "appendfsync": "always"}},
+        "components": {
+            "redis": {"ok": True, "detail": "answers", "rollbacks": 1, "lostAtMost": 5},
+            "actors": {
+                "ok": True,
+                "detail": "running",
+                "alive": 3,
+                "waiting": 2,
+                "quarantined": 1,
+                "restarts": 4,
+            },
+        },
     }
     service.supervisor.ready = False
     not_ready = service.client.simulate_get("/readyz")
