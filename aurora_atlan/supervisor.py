@@ -33,6 +33,7 @@ from aurora_atlan.actors.messages import (
     BookTickets,
     CommitterReplaced,
     Drain,
+    Flush,
     JobStatus,
     Passivate,
     Receipt,
@@ -308,7 +309,8 @@ class Supervisor:
                 self._actor_died(cell, generation, error)
                 continue
             if cell.started(generation, ref, time.monotonic()):
-                tell(ref, Rescan())
+                # It knows that it has everything to read; it may have begun for a job told before this.
+                tell(ref, Flush())
 
     def _sweep(self, now: float) -> None:
         self._gatherer_restarts = 0
