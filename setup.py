@@ -16,6 +16,7 @@ REQUIRES = [
     "argon2-cffi>=23.1,<26",
     "click>=8.1,<9",
     "falcon>=4.0,<5",
+    "greenlet>=3.1,<4",
     "idna>=3.7,<4",
     "jsonschema>=4.21,<5",
     "limits>=5.0,<6",
@@ -61,6 +62,7 @@ DEV = [
     "import-linter>=2.0,<3",
     "mypy>=1.14,<3",
     "ruff>=0.14,<0.18",
+    "types-greenlet>=3.1,<4",
     "types-psutil>=5.9,<8",
 ]
 

@@ -46,6 +46,7 @@ from aurora_atlan.actors.seeding import Seeding
 from aurora_atlan.actors.status import StatusDesk
 from aurora_atlan.actors.supervised import Ref, abandon, is_stuck, lives, stop, tell
 from aurora_atlan.actors.switchboard import Switchboard
+from aurora_atlan.actors.waiting import IN_THREAD, Waiting
 from aurora_atlan.config import Settings
 from aurora_atlan.persistence.bookings import BookingStore
 from aurora_atlan.persistence.database import Database
@@ -192,10 +193,11 @@ class Supervisor:
     ) -> None:
         self.stop()
 
-    def submit(self, attempt: BookTickets) -> Receipt:
+    def submit(self, attempt: BookTickets, waiting: Waiting = IN_THREAD) -> Receipt:
         """Accept a booking attempt; it will get exactly one answer, in the order of acceptance.
 
-        Takes at most ``accept_timeout_s``, however long the queue is, and never waits for a decision.
+        Takes at most ``accept_timeout_s``, however long the queue is, and never waits for a decision; ``waiting``
+        is how it waits for the queue.
 
         Raises:
             ValueError: the quantity is not 1 to 10, or the user's id cannot be one.
@@ -210,7 +212,7 @@ class Supervisor:
         """
         if not self._accepting:
             raise UnavailableError("the service is stopping; try again")
-        return self._acceptance.accept(attempt, self._liaison.installation_key, self._liaison.durability)
+        return self._acceptance.accept(attempt, self._liaison.installation_key, self._liaison.durability, waiting)
 
     def status(self, job_id: UUID) -> JobStatus | None:
         """Return where a job stands; None when it is unknown. Raises UnavailableError."""

@@ -17,6 +17,7 @@ from aurora_atlan.actors.errors import UnknownEventError
 from aurora_atlan.actors.health import ComponentHealth, HealthReport
 from aurora_atlan.actors.messages import BookTickets, JobStatus, Receipt
 from aurora_atlan.actors.metrics import Metrics
+from aurora_atlan.actors.waiting import IN_THREAD, Waiting
 from aurora_atlan.config import Settings
 from aurora_atlan.http import app as app_module
 from aurora_atlan.http.app import create_app
@@ -146,7 +147,7 @@ class FakeSupervisor:
         # None: Redis is out of reach.
         self.waiting: Backlog | None = Backlog(0, 0, None)
 
-    def submit(self, attempt: BookTickets) -> Receipt:
+    def submit(self, attempt: BookTickets, waiting: Waiting = IN_THREAD) -> Receipt:
         if self.failure is not None:
             raise self.failure
         if attempt.event_id not in self.events.rows:

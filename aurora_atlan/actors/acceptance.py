@@ -18,10 +18,11 @@ from aurora_atlan.actors.errors import (
     UnavailableError,
     UnknownEventError,
 )
-from aurora_atlan.actors.messages import AcceptJob, BookTickets, JobStatus, Receipt, Refused, Reply
+from aurora_atlan.actors.messages import AcceptJob, BookTickets, JobStatus, Receipt, Refused
 from aurora_atlan.actors.seeding import Seeding
 from aurora_atlan.actors.supervised import lives, tell
 from aurora_atlan.actors.switchboard import Switchboard
+from aurora_atlan.actors.waiting import Waiting
 from aurora_atlan.persistence.durability import Durability
 from aurora_atlan.persistence.job_ids import keyed_job_id, random_job_id
 from aurora_atlan.persistence.jobs import (
@@ -38,6 +39,7 @@ from aurora_atlan.persistence.records import ID_MAX, QUANTITY_MAX, NewJob
 _LOOK_UP_S = 0.1
 
 _OUT_OF_REACH = "the booking queue is out of reach; try again"
+_NOT_LOOKED_UP = "the event cannot be looked up now; try again"
 _UNSAFE_RETRY_S = 30.0
 
 
@@ -62,7 +64,9 @@ class Acceptance:
         # Decides while Redis is away; None: bookings are refused then.
         self._direct = direct
 
-    def accept(self, attempt: BookTickets, installation_key: bytes | None, durability: Durability) -> Receipt:
+    def accept(
+        self, attempt: BookTickets, installation_key: bytes | None, durability: Durability, waiting: Waiting
+    ) -> Receipt:
         """Queue the attempt; see ``Supervisor.submit`` for what it raises."""
         deadline = time.monotonic() + self._timeout_s
         _refuse_impossible(attempt)
@@ -76,12 +80,13 @@ class Acceptance:
             attempt.request_id,
         )
         try:
-            answer = self._enqueue(job, deadline)
+            answer = self._enqueue(job, deadline, waiting)
         except UnavailableError:
             # Under the same id: had Redis accepted it all the same, there is one outcome.
             if self._direct is None or not (self._switchboard.redis.is_open or self._switchboard.redis_writes.is_open):
                 raise
-            return _decided_receipt(self._direct.book(job), durability)
+            direct = self._direct
+            return _decided_receipt(waiting.aside(lambda: direct.book(job)), durability)
         match answer:
             case Enqueued():
                 return _receipt(answer, durability)
@@ -94,11 +99,14 @@ class Acceptance:
             case Unseeded():
                 raise UnavailableError(_OUT_OF_REACH)
 
-    def _enqueue(self, job: NewJob, deadline: float) -> Enqueueing:
-        answer = self._ask_journal(job, deadline)
+    def _enqueue(self, job: NewJob, deadline: float, waiting: Waiting) -> Enqueueing:
+        answer = self._ask_journal(job, deadline, waiting)
         if isinstance(answer, Unseeded):
-            self._seeding.seed(job.event_id, deadline)
-            answer = self._ask_journal(job, deadline)
+            try:
+                waiting.aside(lambda: self._seeding.seed(job.event_id, deadline), deadline)
+            except TimeoutError:
+                raise UnavailableError(_NOT_LOOKED_UP) from None
+            answer = self._ask_journal(job, deadline, waiting)
         return answer
 
     def _refuse_unsafe(self, durability: Durability) -> None:
@@ -125,10 +133,10 @@ class Acceptance:
             raise UnavailableError("the database has not been reached yet; try again")
         return keyed_job_id(installation_key, attempt.event_id, attempt.user_id, attempt.idempotency_key)
 
-    def _ask_journal(self, job: NewJob, deadline: float) -> Enqueueing:
+    def _ask_journal(self, job: NewJob, deadline: float, waiting: Waiting) -> Enqueueing:
         if self._switchboard.redis.is_open:
             raise UnavailableError(_OUT_OF_REACH)
-        reply = Reply()
+        reply = waiting.reply()
         journal = self._switchboard.journal
         if not tell(journal, AcceptJob(job, reply)):
             raise UnavailableError("the booking queue is restarting; try again")

@@ -226,8 +226,11 @@ class BookingActor(SupervisedActor):
                 self._cell.foreign(self._generation, time.monotonic() + _FOREIGN_S)
                 self.stop()
                 return
+        # What was kept until the batch had landed; from now on this actor is told.
+        self._collect(())
         self._note_progress()
-        self._flush_soon()
+        if self._pending or self._again or self._behind:
+            self._flush_soon()
         self._stop_if_drained()
 
     def _catch_up(self) -> None:

@@ -8,10 +8,12 @@ import falcon
 
 from aurora_atlan.actors.errors import AlreadyDecidedError
 from aurora_atlan.actors.messages import BookTickets, JobState, JobStatus
+from aurora_atlan.actors.waiting import IN_THREAD
 from aurora_atlan.http import schemas
 from aurora_atlan.http.authentication import Authenticator
 from aurora_atlan.http.bodies import read_optional_json
 from aurora_atlan.http.identifiers import idempotency_key, path_id, path_job_id
+from aurora_atlan.http.lane import WAITING
 from aurora_atlan.http.paging import link_next, requested_page
 from aurora_atlan.http.problems import Problem, retry_after
 from aurora_atlan.http.rate_limits import RateLimits
@@ -35,6 +37,11 @@ def status_path(job_id: object) -> str:
     return f"/api/bookings/status/{job_id}"
 
 
+def is_booking(method: str, path: str) -> bool:
+    """Tell whether a request would book, and so waits for nothing but the queue."""
+    return method == "POST" and path.endswith("/book")
+
+
 class Book:
     """POST /api/bookings/{eventId}/book."""
 
@@ -53,7 +60,8 @@ class Book:
         # The usual case, spared the validator.
         quantity = 1 if body == {} else self._validator.check(body).get("quantity", 1)
         receipt = self._supervisor.submit(
-            BookTickets(wanted_event, buyer.user_id, quantity, idempotency_key(req), request_id_of(req))
+            BookTickets(wanted_event, buyer.user_id, quantity, idempotency_key(req), request_id_of(req)),
+            req.env.get(WAITING, IN_THREAD),
         )
         endpoint = status_path(receipt.job_id)
         if receipt.answer is not None:

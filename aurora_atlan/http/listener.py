@@ -36,7 +36,9 @@ log = logging.getLogger(__name__)
 class Listener:
     """Serves one WSGI application on one bound socket from :meth:`start` to :meth:`stop`, each called once.
 
-    Of ``proxy``, an address or ``*``, and so many proxies behind it, X-Forwarded-For is believed.
+    Requests for which ``in_lane`` is true, given method and path, have a thread of their own; see
+    :mod:`aurora_atlan.http.lane`. Of ``proxy``, an address or ``*``, and so many proxies behind it, X-Forwarded-For is
+    believed.
     """
 
     def __init__(
@@ -45,6 +47,8 @@ class Listener:
         app: Callable[[dict[str, Any], Any], Iterable[bytes]],
         bound: socket.socket,
         threads: int,
+        *,
+        in_lane: Callable[[str, str], bool] | None = None,
         proxy: tuple[str, int] | None = None,
     ) -> None:
         self._name = name
@@ -52,6 +56,7 @@ class Listener:
         self._app = app
         self._bound = bound
         self._threads = threads
+        self._in_lane = in_lane
         self._proxy = proxy
         self._sockets = Sockets()
         self._stop_began_at = 0.0
@@ -63,8 +68,9 @@ class Listener:
 
     def start(self) -> None:
         """Listen, and serve in threads of our own."""
-        self._workers = Workers(self._name, self._threads)
-        proxy: dict[str, Any] = {}
+        self._workers = Workers(self._name, self._threads, self._in_lane)
+        # Without a proxy nobody reads what one would say, so it need not be taken out of every request.
+        proxy: dict[str, Any] = {"clear_untrusted_proxy_headers": self._proxy is not None}
         if self._proxy is not None:
             proxy["trusted_proxy"], proxy["trusted_proxy_count"] = self._proxy
             proxy["trusted_proxy_headers"] = {"x-forwarded-for"}

@@ -7,10 +7,10 @@ of busy connections that is a tenth of a server's time.
 from __future__ import annotations
 
 import select
-import threading
 import time
 from collections import deque
 from contextlib import suppress
+from contextvars import ContextVar
 from typing import Any
 
 from waitress import wasyncore
@@ -101,16 +101,16 @@ class WakeUp(trigger):  # type: ignore[misc]
         super().__init__(sockets)
         self._sockets = sockets
         self._pulled = False
-        # The socket that each worker, by its thread, is working for.
-        self._served: dict[int, int] = {}
+        # The socket that a worker is working for, in each thread and each greenlet its own.
+        self._served: ContextVar[int | None] = ContextVar("served", default=None)
 
     def working_for(self, descriptor: int) -> None:
-        """Note whose state it is that this thread changes from now on."""
-        self._served[threading.get_ident()] = descriptor
+        """Note whose state it is that this thread, or greenlet, changes from now on."""
+        self._served.set(descriptor)
 
     def pull_trigger(self, thunk: Any = None) -> None:
-        """Have what this thread works for asked again, and wake the loop (waitress, which writes each time)."""
-        self._sockets.changed(self._served.get(threading.get_ident()))
+        """Have what this worker works for asked again, and wake the loop (waitress, which writes each time)."""
+        self._sockets.changed(self._served.get())
         if thunk is not None or not self._pulled:
             self._pulled = True
             super().pull_trigger(thunk)

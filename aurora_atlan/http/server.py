@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from aurora_atlan.config import Settings
 from aurora_atlan.http.app import create_app, create_ops_app
+from aurora_atlan.http.bookings import is_booking
 from aurora_atlan.http.listener import Listener
 from aurora_atlan.http.listening import ListenError, bind
 from aurora_atlan.http.metrics import RequestMetrics
@@ -93,7 +94,7 @@ class Server:
         app = create_app(self._supervisor, self._draining.is_set, requests)
         bound = bind(settings.host, settings.port, setting="PORT")
         proxy = None if settings.trusted_proxy is None else (settings.trusted_proxy, settings.trusted_proxy_count)
-        main = Listener("aurora-http", app, bound, settings.threads, proxy)
+        main = Listener("aurora-http", app, bound, settings.threads, in_lane=is_booking, proxy=proxy)
         if settings.ops_port is not None:
             try:
                 bound = bind(settings.ops_host, settings.ops_port, setting="AURORA_OPS_PORT")

@@ -20,7 +20,7 @@ def test_every_setting_is_shown_with_where_it_comes_from(tmp_path: Path):
 
     assert (rows["PORT"].value, rows["PORT"].origin) == ("8080", "environment")
     assert (rows["JWT_SECRET"].value, rows["JWT_SECRET"].origin) == ("***", "file")
-    assert (rows["AURORA_THREADS"].value, rows["AURORA_THREADS"].origin) == ("48", "default")
+    assert (rows["AURORA_THREADS"].value, rows["AURORA_THREADS"].origin) == ("16", "default")
     assert (rows["REDIS_URL"].value, rows["REDIS_URL"].origin) == (None, "default")
     assert (rows["AURORA_JOB_MAX_AGE_S"].value, rows["AURORA_OPS_PORT"].value) == ("off", "3001")
 
