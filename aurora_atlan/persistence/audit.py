@@ -37,6 +37,8 @@ class _Subject(NamedTuple):
     last_queue_number: int | None
     last_entry: int | None
     ledger_head: bytes | None
+    # The counter of confirmed bookings.
+    bookings: int | None
     seats_booked: int
     bookings_confirmed: int
     bookings_cancelled: int
@@ -51,9 +53,12 @@ class _Subject(NamedTuple):
             or self.last_queue_number is None
             or self.last_entry is None
             or self.ledger_head is None
+            or self.bookings is None
         ):
             return None
-        return Counters(self.capacity, self.sold, self.last_queue_number, self.last_entry, self.ledger_head)
+        return Counters(
+            self.capacity, self.sold, self.last_queue_number, self.last_entry, self.ledger_head, self.bookings
+        )
 
 
 class Auditor:
@@ -174,6 +179,11 @@ def _check_counters(subject: _Subject, findings: Findings) -> None:
         findings.add(
             "counter",
             f"the counter sold says {counters.sold}, but the confirmed bookings hold {subject.seats_booked} seats",
+        )
+    if counters.bookings != subject.bookings_confirmed:
+        findings.add(
+            "counter",
+            f"the counter bookings says {counters.bookings}, but {subject.bookings_confirmed} bookings are confirmed",
         )
     if max(counters.sold, subject.seats_booked) > counters.capacity:
         findings.add(

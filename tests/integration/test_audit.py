@@ -104,6 +104,11 @@ def test_one_event_may_be_audited_alone(connection: psycopg.Connection, database
             "event 8: the counter sold says 4, but the confirmed bookings hold 5 seats",
         ),
         (
+            "UPDATE event_inventory SET bookings = 5 WHERE event_id = 8",
+            "counter",
+            "event 8: the counter bookings says 5, but 4 bookings are confirmed",
+        ),
+        (
             (
                 "ALTER TABLE event_inventory DROP CONSTRAINT event_inventory_never_oversold;"
                 "UPDATE event_inventory SET capacity = 4 WHERE event_id = 8"

@@ -76,12 +76,12 @@ WITH booked AS (
     SELECT event_id, entry_number FROM entered WHERE kind IN ('confirmed', 'rejected', 'failed', 'cancelled')
 )
 UPDATE event_inventory AS inventory
-   SET capacity = new.capacity, sold = inventory.sold + new.tickets, gone = new.gone, last_queue_number = new.last_queue_number,
-       last_entry = new.last_entry, ledger_head = decode(new.ledger_head, 'hex'), owner = new.owner,
-       epoch = new.epoch, lease_until = new.lease_until
+   SET capacity = new.capacity, sold = inventory.sold + new.tickets, bookings = inventory.bookings + new.bookings,
+       gone = new.gone, last_queue_number = new.last_queue_number, last_entry = new.last_entry,
+       ledger_head = decode(new.ledger_head, 'hex'), owner = new.owner, epoch = new.epoch, lease_until = new.lease_until
   FROM json_to_recordset(:inventories::json)
-    AS new (event_id bigint, capacity integer, tickets integer, gone boolean, last_queue_number bigint, last_entry bigint,
-            ledger_head text, owner bigint, epoch bigint, lease_until timestamptz)
+    AS new (event_id bigint, capacity integer, tickets integer, bookings integer, gone boolean, last_queue_number bigint,
+            last_entry bigint, ledger_head text, owner bigint, epoch bigint, lease_until timestamptz)
  WHERE inventory.event_id = new.event_id
 
 -- name: release_leases!
