@@ -23,6 +23,8 @@ from aurora_atlan.persistence.database import Connection, Database
 from aurora_atlan.persistence.errors import translated
 
 _STATEMENT_TIMEOUT = "1h"
+# Longer than the server's own limit, which says more.
+_ANSWER_WITHIN_S = 3_660.0
 _IDLE_TIMEOUT = "10min"
 _ROWS_AT_ONCE = 5_000
 
@@ -75,7 +77,7 @@ class Auditor:
         entries. Raises the errors of :mod:`aurora_atlan.persistence.errors`.
         """
         started = time.monotonic()
-        connection = self._database.dedicated_connection()
+        connection = self._database.dedicated_connection(_ANSWER_WITHIN_S)
         try:
             with translated():
                 connection.execute(

@@ -240,6 +240,14 @@ def test_an_audit_sees_one_instant_while_the_service_sells(database_url: str) ->
     assert [event.event_id for event in report.events] == [7]
 
 
+def test_an_audit_may_ask_for_longer_than_a_booking_waits(database_url: str) -> None:
+    limits = {"lock_timeout_s": 0.1, "statement_timeout_s": 0.2, "watchdog_s": 0.3}
+    auditor = Auditor(Database(Settings(database_url=database_url, **limits)))
+    auditor._queries["snapshot_at"] = b"SELECT now() FROM pg_sleep(0.6)"
+
+    assert auditor.run().ok
+
+
 def test_the_command_exits_with_1_and_names_the_entry(connection: psycopg.Connection, database_url: str) -> None:
     connection.execute("UPDATE booking_ledger SET user_id = 99 WHERE event_id = 8 AND entry_number = 3")
     connection.commit()
