@@ -71,7 +71,8 @@ class Editing:
                 changes = edit.changes_of(before)
                 if not changes:
                     return before
-                _refuse_impossible(work, inventory, before, wanted := replace(before, **changes))
+                wanted = replace(before, **changes)
+                _refuse_impossible(work, inventory, before, wanted)
                 after = _write(work, inventory, wanted)
                 if describe is not None:
                     work.note(describe(before, after))

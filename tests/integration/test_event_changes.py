@@ -254,9 +254,7 @@ def test_the_audit_is_told_over_http_also_of_what_is_gone(api: Api, sql: psycopg
     )
 
 
-def test_reports_do_not_wait_for_a_sale(
-    api: Api, hold_row: Callable[[int], psycopg.Connection[Any]], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_reports_do_not_wait_for_a_sale(api: Api, hold_row: Callable[[int], psycopg.Connection[Any]]) -> None:
     """While somebody holds the sale's row, who only asks is answered at once; who changes is told to come again."""
     event_id = api.event()
     stranger = hold_row(event_id)
