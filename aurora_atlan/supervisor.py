@@ -9,10 +9,10 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import timedelta
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 from uuid import UUID
 
 from aurora_atlan.actors.acceptance import Acceptance
@@ -21,10 +21,12 @@ from aurora_atlan.actors.cell import EventCell, RestartPolicy
 from aurora_atlan.actors.cells import Cells
 from aurora_atlan.actors.commit import Committing
 from aurora_atlan.actors.committer import CommitterActor
+from aurora_atlan.actors.deletion import Deletion
 from aurora_atlan.actors.direct import DirectBooking
+from aurora_atlan.actors.editing import CapacityChanged, Describe, Editing
 from aurora_atlan.actors.errors import UnavailableError
 from aurora_atlan.actors.faults import Faults
-from aurora_atlan.actors.gate import CapacityChanged, Gate
+from aurora_atlan.actors.gate import Gate
 from aurora_atlan.actors.health import HealthReport, actors_health, postgres_health, redis_health
 from aurora_atlan.actors.journal import JournalActor
 from aurora_atlan.actors.liaison import Liaison
@@ -48,11 +50,12 @@ from aurora_atlan.actors.supervised import Ref, abandon, is_stuck, lives, stop, 
 from aurora_atlan.actors.switchboard import Switchboard
 from aurora_atlan.actors.waiting import IN_THREAD, Waiting
 from aurora_atlan.config import Settings
+from aurora_atlan.persistence.audit_log import Deed
 from aurora_atlan.persistence.bookings import BookingStore
 from aurora_atlan.persistence.database import Database
 from aurora_atlan.persistence.durability import Durability
 from aurora_atlan.persistence.errors import StoreError
-from aurora_atlan.persistence.events import EventStore
+from aurora_atlan.persistence.events import Event, EventEdit, EventStore
 from aurora_atlan.persistence.impressions import ImpressionCounter
 from aurora_atlan.persistence.jobs import Backlog, JobStore
 from aurora_atlan.persistence.outbox import Told
@@ -62,6 +65,8 @@ from aurora_atlan.persistence.records import Booking
 from aurora_atlan.persistence.redis_clients import accepting_client, patient_client
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 # The longest the watching thread sleeps; whoever has work for it wakes it at once.
 _TICK_S = 0.25
@@ -121,6 +126,8 @@ class Supervisor:
         )
         self._desk = StatusDesk(self._switchboard, self._fast_jobs, self.bookings, settings.accept_timeout_s)
         self._gate = Gate(self.bookings, self._jobs)
+        self._editing = Editing(self.bookings)
+        self._deletion = Deletion(self.bookings, self.queued, self._close_queue)
         self._relay = OutboxRelay(self.database, on_outcome, faults)
         self._liaison = Liaison(
             settings,
@@ -227,8 +234,23 @@ class Supervisor:
         self._gate.withdraw(job_id, user_id)
 
     def set_capacity(self, event_id: int, capacity: int) -> CapacityChanged:
-        """Set an event's capacity, not below what is sold; see :meth:`Gate.set_capacity`."""
-        return self._gate.set_capacity(event_id, capacity)
+        """Set an event's capacity, not below what is sold; see :meth:`Editing.set_capacity`."""
+        return self._editing.set_capacity(event_id, capacity)
+
+    def edit_event(
+        self,
+        event_id: int,
+        edit: EventEdit,
+        *,
+        versions: Collection[int] | None = None,
+        describe: Describe | None = None,
+    ) -> Event:
+        """Change an event and return it as it is then; see :meth:`Editing.edit`."""
+        return self._editing.edit(event_id, edit, versions=versions, describe=describe)
+
+    def delete_event(self, event_id: int, *, force: bool = False, deed: Deed | None = None) -> int:
+        """Mark an event as gone, with ``force`` cancelling its bookings; see :meth:`Deletion.delete`."""
+        return self._deletion.delete(event_id, force=force, deed=deed)
 
     def pause(self, event_id: int | None = None) -> None:
         """Decide nothing more for one event, or for all, from when this returns until :meth:`resume`."""
@@ -259,10 +281,20 @@ class Supervisor:
 
     def backlog(self) -> Backlog | None:
         """Return what waits in all events together, None while Redis is out of reach."""
+        return self._unless_away(lambda: self._fast_jobs.backlog(_BACKLOG_EVENTS_MAX))
+
+    def queued(self, event_id: int) -> int | None:
+        """Return how many of the event's jobs are undecided, None while Redis is out of reach."""
+        return self._unless_away(lambda: self._fast_jobs.depth(event_id))
+
+    def _close_queue(self, event_id: int) -> None:
+        self._unless_away(lambda: self._fast_jobs.close_queue(event_id))
+
+    def _unless_away(self, ask: Callable[[], T]) -> T | None:
         if self._switchboard.redis.is_open:
             return None
         try:
-            return self._fast_jobs.backlog(_BACKLOG_EVENTS_MAX)
+            return ask()
         except StoreError as error:
             self._switchboard.redis_failed(error)
             return None

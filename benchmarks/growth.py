@@ -92,7 +92,8 @@ def _make_grown_event(installation: Installation) -> None:
         "        created_at, queue_number, %(capacity)s, created_at, sha256(job_id::text::bytea),"
         "        sha256(job_id::text::bytea)"
         "   FROM bookings",
-        "UPDATE event_inventory SET sold = %(count)s, last_queue_number = %(count)s, last_entry = %(count)s + 1",
+        "UPDATE event_inventory SET sold = %(count)s, bookings = %(count)s, last_queue_number = %(count)s,"
+        " last_entry = %(count)s + 1",
         "VACUUM (ANALYZE) bookings",
         "VACUUM (ANALYZE) booking_ledger",
         "CHECKPOINT",

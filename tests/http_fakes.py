@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 from collections import Counter
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -23,8 +24,9 @@ from aurora_atlan.http import app as app_module
 from aurora_atlan.http.app import create_app
 from aurora_atlan.http.passwords import Passwords
 from aurora_atlan.http.tokens import TokenIssuer
+from aurora_atlan.persistence.audit_log import Deed
 from aurora_atlan.persistence.bookings import HistoryEntry
-from aurora_atlan.persistence.events import Event, EventFilter, NewEvent
+from aurora_atlan.persistence.events import Event, EventEdit, EventFilter, NewEvent, Seats
 from aurora_atlan.persistence.jobs import Backlog
 from aurora_atlan.persistence.rate_counters import RateCounters
 from aurora_atlan.persistence.records import Booking
@@ -59,6 +61,17 @@ class FakeEvents:
 
     def get(self, event_id: int) -> Event | None:
         return self.rows.get(event_id)
+
+    def edit(self, event_id: int, edit: EventEdit) -> Event:
+        before = self.rows[event_id]
+        changes = edit.changes_of(before)
+        if changes:
+            self.rows[event_id] = replace(before, **changes, version=before.version + 1)
+        return self.rows[event_id]
+
+    def seats(self, event_id: int) -> Seats | None:
+        event = self.rows.get(event_id)
+        return None if event is None else Seats(event.capacity, event.booked)
 
     def page(self, limit: int, after_id: int | None = None, only: EventFilter | None = None) -> list[Event]:
         wanted = (event for event in self.rows.values() if event.id > (after_id or 0) and _passes(event, only))
@@ -146,6 +159,10 @@ class FakeSupervisor:
         self.rate_counters = RateCounters(settings, lambda: False)
         # None: Redis is out of reach.
         self.waiting: Backlog | None = Backlog(0, 0, None)
+        # By event; None: Redis is out of reach.
+        self.waiting_for: dict[int, int | None] = {}
+        # What was to be noted in the audit log.
+        self.deeds: list[Deed] = []
 
     def submit(self, attempt: BookTickets, waiting: Waiting = IN_THREAD) -> Receipt:
         if self.failure is not None:
@@ -176,6 +193,35 @@ class FakeSupervisor:
             raise self.failure
         self.asked.append(("withdraw", job_id, user_id))
 
+    def edit_event(
+        self,
+        event_id: int,
+        edit: EventEdit,
+        *,
+        versions: Collection[int] | None = None,
+        describe: Callable[[Event, Event], Deed] | None = None,
+    ) -> Event:
+        self.asked.append(("edit", event_id, edit, versions))
+        if self.failure is not None:
+            raise self.failure
+        before = self.events.rows.get(event_id)
+        if before is None:
+            raise UnknownEventError("no such event")
+        after = self.events.edit(event_id, edit)
+        if describe is not None and after is not before:
+            self.deeds.append(describe(before, after))
+        return after
+
+    def delete_event(self, event_id: int, *, force: bool = False, deed: Deed | None = None) -> int:
+        self.asked.append(("delete", event_id, force))
+        if self.failure is not None:
+            raise self.failure
+        if self.events.rows.pop(event_id, None) is None:
+            raise UnknownEventError("no such event")
+        if deed is not None:
+            self.deeds.append(deed)
+        return 0
+
     def pause(self, event_id: int | None = None) -> None:
         if self.failure is not None:
             raise self.failure
@@ -194,6 +240,9 @@ class FakeSupervisor:
         redis = ComponentHealth(self.ready, detail, {"rollbacks": 1, "lostAtMost": 5})
         actors = ComponentHealth(True, "running", {"alive": 3, "waiting": 2, "quarantined": 1, "restarts": 4})
         return HealthReport(self.ready, {"redis": redis, "actors": actors})
+
+    def queued(self, event_id: int) -> int | None:
+        return self.waiting_for.get(event_id, 0)
 
     def backlog(self) -> Backlog | None:
         return self.waiting

@@ -127,6 +127,7 @@ class LedgerStory:
             "last_queue_number": max(numbers),
             "last_entry": len(self.entries),
             "ledger_head": self.entries[-1]["hash"],
+            "bookings": sum(booking["status"] == "confirmed" for booking in self.bookings.values()),
         }
 
     def _decided(self, kind: str, queue_number: int | None, user_id: int, quantity: int, **columns: Any) -> Row:

@@ -29,6 +29,7 @@ from aurora_atlan.persistence.jobs import (
     Conflict,
     Enqueued,
     Enqueueing,
+    EventGone,
     QueueFull,
     Unseeded,
     UserCrowded,
@@ -90,6 +91,8 @@ class Acceptance:
         match answer:
             case Enqueued():
                 return _receipt(answer, durability)
+            case EventGone():
+                raise UnknownEventError("there is no such event")
             case QueueFull():
                 raise QueueFullError("too many bookings wait for this event; try again in a moment")
             case UserCrowded():

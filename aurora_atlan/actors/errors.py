@@ -33,6 +33,28 @@ class CapacityBelowSoldError(BookingError):
         self.sold = sold
 
 
+class SaleHasBegunError(BookingError):
+    """What one user may hold cannot change any more: jobs have been decided by it."""
+
+
+class EmptyWindowError(BookingError):
+    """The sale would close before, or at the moment when, it opens."""
+
+
+class OutdatedVersionError(BookingError):
+    """The event has another version than the caller has seen."""
+
+
+class EventInUseError(BookingError):
+    """Tickets of the event are sold, or jobs wait for it."""
+
+    def __init__(self, message: str, confirmed: int, queued: int) -> None:
+        super().__init__(message)
+        # Tickets, and jobs.
+        self.confirmed = confirmed
+        self.queued = queued
+
+
 class QueueFullError(BookingError):
     """The event has as many jobs waiting as it may have; try again when some are decided."""
 

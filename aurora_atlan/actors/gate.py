@@ -6,13 +6,12 @@ It runs in the caller's thread and in any process: the row's lock orders it amon
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TypeVar
 from uuid import UUID
 
 from aurora_atlan.actors.errors import (
     AlreadyDecidedError,
-    CapacityBelowSoldError,
     UnavailableError,
     UnknownBookingError,
     UnknownEventError,
@@ -22,7 +21,7 @@ from aurora_atlan.persistence.bookings import BookingStore
 from aurora_atlan.persistence.errors import TransientError
 from aurora_atlan.persistence.inventory import Change, Draft, UnitOfWork, encode
 from aurora_atlan.persistence.jobs import Finish, FinishedJob, JobStore
-from aurora_atlan.persistence.records import CAPACITY_MAX, Booking, Inventory, Job, Kind, Outcome, Reason
+from aurora_atlan.persistence.records import Booking, Inventory, Job, Kind, Outcome, Reason
 
 T = TypeVar("T")
 
@@ -30,17 +29,8 @@ T = TypeVar("T")
 _TRIES = 3
 
 
-@dataclass(frozen=True, slots=True)
-class CapacityChanged:
-    """An event's numbers after its capacity was set."""
-
-    event_id: int
-    capacity: int
-    sold: int
-
-
 class Gate:
-    """Cancel, withdraw, set the capacity, pause and resume."""
+    """Cancel, withdraw, pause and resume."""
 
     def __init__(self, bookings: BookingStore, jobs: JobStore) -> None:
         self._bookings = bookings
@@ -77,15 +67,6 @@ class Gate:
         finish = Finish(queued.job.event_id, [FinishedJob(queued.job, outcome, 0)], 0, 0.0)
         retried(lambda: self._jobs.finish([finish]))
 
-    def set_capacity(self, event_id: int, capacity: int) -> CapacityChanged:
-        """Set how many tickets the event has, 0 to 10,000,000 (ValueError).
-
-        Raises CapacityBelowSoldError, UnknownEventError, UnavailableError.
-        """
-        if not 0 <= capacity <= CAPACITY_MAX:
-            raise ValueError(f"a capacity lies between 0 and {CAPACITY_MAX}, not {capacity}")
-        return retried(lambda: self._set_capacity(event_id, capacity))
-
     def pause(self, event_id: int | None, *, paused: bool) -> None:
         """Pause or resume one event, or all: nothing is decided between a pause's return and the resume.
 
@@ -105,15 +86,7 @@ class Gate:
             at = work.read([], 0).now
             if work.cancel_booking(booking.id, at):
                 sold = inventory.sold - booking.quantity
-                entry = Draft(
-                    Kind.CANCELLED,
-                    sold,
-                    inventory.capacity,
-                    booking_id=booking.id,
-                    user_id=booking.user_id,
-                    quantity=booking.quantity,
-                    reason=Reason.CANCELLED,
-                )
+                entry = given_back(booking, sold, inventory.capacity)
                 work.record([encode(Change(replace(inventory, sold=sold), [entry]), at)])
         cancelled = self._bookings.get(booking.id)
         assert cancelled is not None
@@ -142,21 +115,6 @@ class Gate:
             work.record([encode(Change(inventory, [entry]), at)])
         return Outcome(job_id=job.job_id, kind=Kind.CANCELLED, reason=Reason.CANCELLED, booking_id=None, decided_at=at)
 
-    def _set_capacity(self, event_id: int, capacity: int) -> CapacityChanged:
-        with self._bookings.unit_of_work() as work:
-            inventory = locked(work, event_id)
-            if inventory.gone:
-                raise UnknownEventError("there is no such event")
-            if capacity < inventory.sold:
-                raise CapacityBelowSoldError(
-                    f"{inventory.sold} tickets are sold: the capacity cannot be lower", inventory.sold
-                )
-            if capacity != inventory.capacity:
-                at = work.read([], 0).now
-                entry = Draft(Kind.CAPACITY_CHANGED, inventory.sold, capacity)
-                work.record([encode(Change(replace(inventory, capacity=capacity), [entry]), at)])
-            return CapacityChanged(event_id, capacity, inventory.sold)
-
 
 def retried(step: Callable[[], T]) -> T:
     """Do the step, up to three times while it fails for reasons that pass; raises UnavailableError."""
@@ -177,3 +135,16 @@ def locked(work: UnitOfWork, event_id: int) -> Inventory:
     if row is None:
         raise UnknownEventError("there is no such event")
     return row.inventory
+
+
+def given_back(booking: Booking, sold_after: int, capacity: int) -> Draft:
+    """Return the ledger entry of a booking that is cancelled."""
+    return Draft(
+        Kind.CANCELLED,
+        sold_after,
+        capacity,
+        booking_id=booking.id,
+        user_id=booking.user_id,
+        quantity=booking.quantity,
+        reason=Reason.CANCELLED,
+    )

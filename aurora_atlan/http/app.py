@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from aurora_atlan.http.analytics import AnalyticsReport
 from aurora_atlan.http.application import Application
 from aurora_atlan.http.auth import Login, Register
 from aurora_atlan.http.authentication import Authenticator
+from aurora_atlan.http.availability import Availability
 from aurora_atlan.http.bookings import Book, Cancel, History, Status, Withdraw
+from aurora_atlan.http.event_audits import EventAudit
+from aurora_atlan.http.event_changes import ChangeEvent, DeleteEvent
 from aurora_atlan.http.event_reads import EventReads
 from aurora_atlan.http.events import Event, Events, NewEvents
 from aurora_atlan.http.health import Live, Ready, Startup
@@ -18,6 +22,8 @@ from aurora_atlan.http.queue import Pause, Resume
 from aurora_atlan.http.rate_limits import RateLimits
 from aurora_atlan.http.refresh_tokens import RefreshTokens
 from aurora_atlan.http.tokens import TokenIssuer, TokenVerifier, signing_key
+from aurora_atlan.persistence.analytics import Analytics
+from aurora_atlan.persistence.audit import Auditor
 from aurora_atlan.persistence.users import UserStore
 
 if TYPE_CHECKING:
@@ -57,11 +63,16 @@ def create_app(
     app.add_route("/api/events/view", Events(reads, limits))
     app.add_route("/api/events/create", NewEvents(events, reads, authenticator))
     app.add_route("/api/events/{event_id}/view", Event(reads, limits))
+    app.add_route("/api/events/{event_id}/update", ChangeEvent(supervisor, reads, authenticator))
+    app.add_route("/api/events/{event_id}/delete", DeleteEvent(supervisor, reads, authenticator))
+    app.add_route("/api/events/{event_id}/availability", Availability(supervisor, reads, limits))
+    app.add_route("/api/events/{event_id}/audit", EventAudit(Auditor(supervisor.database), authenticator))
     app.add_route("/api/bookings/{event_id}/book", Book(supervisor, authenticator, limits))
     app.add_route("/api/bookings/status/{job_id}", Status(supervisor, authenticator))
     app.add_route("/api/bookings/jobs/{job_id}", Withdraw(supervisor, authenticator))
     app.add_route("/api/bookings/{event_id}/cancel", Cancel(supervisor, authenticator))
     app.add_route("/api/bookings/history", History(bookings, impressions, authenticator))
+    app.add_route("/api/admin/analytics", AnalyticsReport(Analytics(supervisor.database), impressions, authenticator))
     app.add_route("/api/admin/queue/pause", Pause(supervisor, authenticator))
     app.add_route("/api/admin/queue/resume", Resume(supervisor, authenticator))
     app.add_route("/livez", Live())

@@ -8,10 +8,15 @@ from typing import Any, NoReturn
 import falcon
 
 from aurora_atlan.actors.errors import (
+    CapacityBelowSoldError,
     DurabilityUnmetError,
+    EmptyWindowError,
+    EventInUseError,
     EventQuarantinedError,
     IdempotencyConflictError,
+    OutdatedVersionError,
     QueueFullError,
+    SaleHasBegunError,
     TooManyInFlightError,
     UnavailableError,
     UnknownBookingError,
@@ -22,6 +27,7 @@ from aurora_atlan.http.bookings import status_path
 from aurora_atlan.http.passwords import BusyError
 from aurora_atlan.http.problems import Problem, retry_after
 from aurora_atlan.http.request_ids import request_id_of
+from aurora_atlan.http.validation import invalid
 from aurora_atlan.persistence.errors import SchemaError, TransientError
 
 log = logging.getLogger(__name__)
@@ -32,6 +38,11 @@ def add_error_handlers(app: falcon.App[Any, Any]) -> None:
     app.add_error_handler(UnknownEventError, _unknown_event)
     app.add_error_handler(UnknownBookingError, _unknown_booking)
     app.add_error_handler(UnknownJobError, _unknown_job)
+    app.add_error_handler(EmptyWindowError, _empty_window)
+    app.add_error_handler(OutdatedVersionError, _outdated_version)
+    app.add_error_handler(CapacityBelowSoldError, _capacity_below_sold)
+    app.add_error_handler(SaleHasBegunError, _sale_has_begun)
+    app.add_error_handler(EventInUseError, _event_in_use)
     app.add_error_handler(IdempotencyConflictError, _idempotency_conflict)
     app.add_error_handler(TooManyInFlightError, _too_many_in_flight)
     app.add_error_handler(QueueFullError, _queue_full)
@@ -58,6 +69,43 @@ def _unknown_job(
     _req: falcon.Request, _resp: falcon.Response, _error: UnknownJobError, _params: dict[str, Any]
 ) -> NoReturn:
     raise Problem(404, "unknown-job", "You have no job with this id.")
+
+
+def _empty_window(
+    _req: falcon.Request, _resp: falcon.Response, _error: EmptyWindowError, _params: dict[str, Any]
+) -> NoReturn:
+    raise invalid([("/closesAt", "must be later than opensAt")])
+
+
+def _outdated_version(
+    _req: falcon.Request, _resp: falcon.Response, _error: OutdatedVersionError, _params: dict[str, Any]
+) -> NoReturn:
+    raise Problem(
+        412, "precondition-failed", "The event was changed since: read it again, then change the version that it has."
+    )
+
+
+def _capacity_below_sold(
+    _req: falcon.Request, _resp: falcon.Response, error: CapacityBelowSoldError, _params: dict[str, Any]
+) -> NoReturn:
+    raise Problem(409, "capacity-below-sold", _sentence(str(error)), members={"sold": error.sold})
+
+
+def _sale_has_begun(
+    _req: falcon.Request, _resp: falcon.Response, error: SaleHasBegunError, _params: dict[str, Any]
+) -> NoReturn:
+    raise Problem(409, "sale-has-begun", _sentence(str(error)))
+
+
+def _event_in_use(
+    _req: falcon.Request, _resp: falcon.Response, error: EventInUseError, _params: dict[str, Any]
+) -> NoReturn:
+    raise Problem(
+        409,
+        "event-in-use",
+        "Tickets of this event are sold, or bookings wait for it. Delete it with ?force=true to cancel them all.",
+        members={"confirmed": error.confirmed, "queued": error.queued},
+    )
 
 
 def _idempotency_conflict(

@@ -13,7 +13,7 @@ from aurora_atlan.http.answer_cache import AnswerCache
 from aurora_atlan.http.entity_tags import fingerprint
 from aurora_atlan.http.event_queries import EventQuery
 from aurora_atlan.http.representations import event_json
-from aurora_atlan.persistence.events import EventStore
+from aurora_atlan.persistence.events import Event, EventStore
 from aurora_atlan.persistence.impressions import ImpressionCounter
 
 _MAX_AGE_S = 1.0
@@ -22,7 +22,7 @@ _EVENTS_MAX = 1024
 _LISTS_MAX = 64
 
 # Anyone may keep it, but asks again before using it: what is left of a sale changes all the time.
-_CACHE_CONTROL = "no-cache"
+CACHE_CONTROL = "no-cache"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +59,9 @@ class EventReads:
         self._lists: AnswerCache[EventQuery, Answer] = AnswerCache(
             max_age_s=_MAX_AGE_S, entries_max=_LISTS_MAX, wait_max_s=wait_max_s, clock=clock
         )
+        self._availabilities: AnswerCache[int, bytes] = AnswerCache(
+            max_age_s=_MAX_AGE_S, entries_max=_EVENTS_MAX, wait_max_s=wait_max_s, clock=clock
+        )
 
     def event(self, event_id: int, *, count: bool) -> Answer | None:
         """Return the event, None when there is none or it is gone; ``count`` one page view if there is one."""
@@ -81,18 +84,27 @@ class EventReads:
             assert answer is not None
         return answer
 
+    def availability(self, event_id: int, queued: Callable[[int], int | None]) -> bytes | None:
+        """Return how the event's sale stands, None when there is none or it is gone; ``queued`` counts who waits."""
+        answer = self._availabilities.get(event_id)
+        if answer is None:
+            answer = self._availabilities.load(event_id, lambda: self._read_availability(event_id, queued))
+        return answer
+
     def forget(self, event_id: int) -> None:
         """Show this event as it is from now on: call it after every change of one, and after creating one.
 
         Without effect on other processes, which show the change within a second.
         """
         self._events.forget(event_id)
+        self._availabilities.forget(event_id)
         # It may have come into any of them, or have left it.
         self._lists.forget_all()
 
     def forget_all(self) -> None:
         """Show every event as it is from now on: for changes of which one does not know what they touched."""
         self._events.forget_all()
+        self._availabilities.forget_all()
         self._lists.forget_all()
 
     def _read_event(self, event_id: int, own_views: int) -> Answer | None:
@@ -100,7 +112,20 @@ class EventReads:
         if event is None:
             return None
         body = event_json(event, self._impressions.pending(event_id) + own_views)
-        return _answer(orjson.dumps(body), f'"{event.version}.{fingerprint(_lasting(body))}"')
+        return _answer(orjson.dumps(body), event_tag(event, body))
+
+    def _read_availability(self, event_id: int, queued: Callable[[int], int | None]) -> bytes | None:
+        seats = self._store.seats(event_id)
+        if seats is None:
+            return None
+        body = {
+            "eventId": event_id,
+            "capacity": seats.capacity,
+            "sold": seats.sold,
+            "available": seats.capacity - seats.sold,
+            "queued": queued(event_id),
+        }
+        return orjson.dumps(body)
 
     def _read_list(self, query: EventQuery) -> Answer:
         limit = query.page.limit
@@ -113,8 +138,13 @@ class EventReads:
         return _answer(orjson.dumps(bodies), etag, link)
 
 
+def event_tag(event: Event, body: dict[str, Any]) -> str:
+    """Return the entity tag of an event that is shown as ``body``, with its quotes."""
+    return f'"{event.version}.{fingerprint(_lasting(body))}"'
+
+
 def _answer(body: bytes, etag: str, link: str = "") -> Answer:
-    headers = (("ETag", etag), ("Cache-Control", _CACHE_CONTROL))
+    headers = (("ETag", etag), ("Cache-Control", CACHE_CONTROL))
     return Answer(body, etag, (*headers, ("Link", link)) if link else headers)
 
 

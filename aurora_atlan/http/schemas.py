@@ -50,6 +50,11 @@ def _time() -> Schema:
     }
 
 
+def _time_or_null() -> Schema:
+    time = _time()
+    return {**time, "type": ["string", "null"], "x-detail": f"{time['x-detail']}, or null for no limit"}
+
+
 def _object(properties: dict[str, Schema], *, required: list[str]) -> Schema:
     return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
 
@@ -89,5 +94,18 @@ CREATE_EVENT: Final = _object(
     },
     required=["name", "venue", "time", "capacity"],
 )
+
+UPDATE_EVENT: Final[Schema] = {
+    **_object(
+        {
+            **CREATE_EVENT["properties"],
+            "opensAt": _time_or_null(),
+            "closesAt": _time_or_null(),
+        },
+        required=[],
+    ),
+    "minProperties": 1,
+    "x-detail": "must be an object with at least one member to change",
+}
 
 BOOK: Final = _object({"quantity": _integer(1, QUANTITY_MAX)}, required=[])

@@ -46,6 +46,8 @@ class Counters(NamedTuple):
     last_queue_number: int
     last_entry: int
     ledger_head: bytes
+    # Held against the bookings, not against the ledger.
+    bookings: int
 
 
 def canonical(entry: Entry) -> bytes:

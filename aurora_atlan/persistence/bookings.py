@@ -11,8 +11,8 @@ from uuid import UUID
 
 from aurora_atlan.persistence import queries
 from aurora_atlan.persistence.database import Database
+from aurora_atlan.persistence.event_work import EventWork
 from aurora_atlan.persistence.events import Event, event_of_row
-from aurora_atlan.persistence.inventory import UnitOfWork
 from aurora_atlan.persistence.records import Booking, Kind, Outcome, Reason
 
 _SQL = queries.load("bookings")
@@ -47,13 +47,13 @@ class BookingStore:
         self._owner = owner
 
     @contextmanager
-    def unit_of_work(self) -> Iterator[UnitOfWork]:
+    def unit_of_work(self) -> Iterator[EventWork]:
         """One transaction over inventory rows; see :mod:`aurora_atlan.persistence.inventory`."""
         with self._database.transaction() as connection:
-            yield UnitOfWork(connection, self._owner)
+            yield EventWork(connection, self._owner)
 
     def last_queue_numbers(self, event_ids: Sequence[int], within_s: float | None = None) -> dict[int, int]:
-        """Return the highest queue number decided for each of the events that there are."""
+        """Return the highest queue number decided for each of the events that there are and that are not gone."""
         return dict(self._database.rows(_SQL["last_queue_numbers"], {"event_ids": list(event_ids)}, within_s))
 
     def installation_key(self) -> bytes:

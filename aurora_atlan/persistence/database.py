@@ -133,8 +133,11 @@ class Database:
                 continue
         return self._rows(query, parameters, within_s)
 
-    def dedicated_connection(self) -> Connection:
-        """Open a connection outside the pool, in autocommit mode; the caller closes it."""
+    def dedicated_connection(self, answer_within_s: float | None = None) -> Connection:
+        """Open a connection outside the pool, in autocommit mode; the caller closes it.
+
+        With ``answer_within_s`` every answer of it is waited for so long, instead of the service's usual limit.
+        """
         with translated():
             connection = WatchedConnection.connect(
                 self._url,
@@ -142,6 +145,8 @@ class Database:
                 connect_timeout=max(1, round(self._settings.connect_timeout_s)),
             )
             self._configure(connection)
+            if answer_within_s is not None:
+                connection.answer_within_s = answer_within_s
             return connection
 
     def _rows(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime
-from typing import Any
+from enum import Enum
+from typing import Any, Final
 
 from aurora_atlan.persistence import queries
 from aurora_atlan.persistence.database import Database
@@ -53,6 +54,41 @@ class Event:
     def available(self) -> int:
         """Tickets that are left."""
         return self.capacity - self.booked
+
+
+class Keep(Enum):
+    """Stands where nothing is to be changed; None opens a bound of the sales window."""
+
+    KEEP = "keep"
+
+
+KEEP: Final = Keep.KEEP
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventEdit:
+    """What shall be changed of an event; the fields are those of :class:`Event`."""
+
+    name: str | Keep = KEEP
+    venue: str | Keep = KEEP
+    time: datetime | Keep = KEEP
+    capacity: int | Keep = KEEP
+    cap_per_user: int | Keep = KEEP
+    opens_at: datetime | Keep | None = KEEP
+    closes_at: datetime | Keep | None = KEEP
+
+    def changes_of(self, event: Event) -> dict[str, Any]:
+        """Return the fields that are not yet so, with their new values."""
+        wanted = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: value for name, value in wanted.items() if value is not KEEP and value != getattr(event, name)}
+
+
+@dataclass(frozen=True, slots=True)
+class Seats:
+    """How many tickets an event has, and how many of them are sold."""
+
+    capacity: int
+    sold: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +146,11 @@ class EventStore:
         """Return the event; None when there is none, or it is gone."""
         rows = self._database.rows(_SQL["event"], {"event_id": event_id})
         return event_of_row(rows[0]) if rows else None
+
+    def seats(self, event_id: int) -> Seats | None:
+        """Return how the sale stands; None when there is no such event, or it is gone."""
+        rows = self._database.rows(_SQL["seats"], {"event_id": event_id})
+        return Seats(*rows[0]) if rows else None
 
     def page(self, limit: int, after_id: int | None = None, only: EventFilter = _ANY_EVENT) -> list[Event]:
         """Return up to ``limit`` events in the order of their ids, those after ``after_id`` that meet ``only``."""

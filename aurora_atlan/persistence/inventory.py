@@ -259,11 +259,19 @@ def _chained(change: Change, at: datetime) -> list[LedgerEntry]:
     return chain
 
 
+def _bookings_added(entry: LedgerEntry) -> int:
+    if entry.kind == Kind.CONFIRMED:
+        return 1
+    # Without a booking a job was withdrawn.
+    return -1 if entry.kind == Kind.CANCELLED and entry.booking_id is not None else 0
+
+
 def _inventory_row(inventory: Inventory, chain: Sequence[LedgerEntry]) -> Mapping[str, Any]:
     return {
         "event_id": inventory.event_id,
         "capacity": inventory.capacity,
         "tickets": inventory.sold - inventory.sold_at_lock,
+        "bookings": sum(map(_bookings_added, chain)),
         "gone": inventory.gone,
         "last_queue_number": inventory.last_queue_number,
         "last_entry": inventory.last_entry + len(chain),

@@ -43,6 +43,11 @@ class Unseeded:
 
 
 @dataclass(frozen=True, slots=True)
+class EventGone:
+    """The event was deleted, and takes no new jobs."""
+
+
+@dataclass(frozen=True, slots=True)
 class QueueFull:
     """The event has as many jobs waiting as it may have."""
 
@@ -57,12 +62,13 @@ class Conflict:
     """The job id is known, for another quantity."""
 
 
-Enqueueing = Enqueued | Unseeded | QueueFull | UserCrowded | Conflict
+Enqueueing = Enqueued | Unseeded | EventGone | QueueFull | UserCrowded | Conflict
 
 _UNSEEDED = Unseeded()
 
 _REFUSALS: dict[bytes, Enqueueing] = {
     b"unseeded": _UNSEEDED,
+    b"gone": EventGone(),
     b"full": QueueFull(),
     b"crowded": UserCrowded(),
     b"conflict": Conflict(),
@@ -178,6 +184,16 @@ class JobStore:
             event = f"{_tag(event_id)}event:{event_id}:"
             calls.append(scripts.Call(self._seed, [event + "meta", event + "jobs"], [highest_number, last_decided]))
         self._scripts.run(calls)
+
+    def close_queue(self, event_id: int) -> None:
+        """Let no new job into the queue of an event that is gone; those that wait stay."""
+        with translated():
+            self._client.hset(f"{_tag(event_id)}event:{event_id}:meta", "gone", 1)
+
+    def depth(self, event_id: int) -> int:
+        """Return how many of the event's jobs are undecided."""
+        with translated():
+            return int(self._client.xlen(f"{_tag(event_id)}event:{event_id}:jobs"))
 
     def read_pending(self, event_id: int, *, after: int, count: int, highest_number: int) -> Pending:
         """Read up to ``count`` undecided jobs with a queue number above ``after``, in order."""

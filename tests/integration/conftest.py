@@ -14,6 +14,7 @@ import psycopg
 import pytest
 import redis
 
+from aurora_atlan.actors.commit import Committing, Decided
 from aurora_atlan.actors.messages import Batch
 from aurora_atlan.config import Settings
 from aurora_atlan.persistence.bookings import BookingStore
@@ -22,7 +23,7 @@ from aurora_atlan.persistence.embedded import EmbeddedRedis
 from aurora_atlan.persistence.events import EventStore, NewEvent
 from aurora_atlan.persistence.job_ids import random_job_id
 from aurora_atlan.persistence.jobs import Enqueued, JobStore
-from aurora_atlan.persistence.records import Job, NewJob
+from aurora_atlan.persistence.records import Booking, Job, NewJob, Outcome
 from aurora_atlan.persistence.redis_clients import patient_client
 from aurora_atlan.supervisor import Supervisor
 from harness.short_paths import short_folder
@@ -137,6 +138,35 @@ def batch_of() -> Callable[..., Batch]:
         return Batch(next(ids), jobs[0].event_id, epoch, jobs, frozenset(), 1, 0.0, _Nobody())  # type: ignore[arg-type]
 
     return make
+
+
+@pytest.fixture
+def decide(bookings: BookingStore, jobs: JobStore, batch_of: Callable[..., Batch]) -> Callable[..., list[Outcome]]:
+    """Decides jobs in one batch, without actors."""
+    committing = Committing(bookings, owner=101, lease_s=60.0, job_age_max=None)
+
+    def run(*wanted: Job) -> list[Outcome]:
+        [verdict] = committing.commit([batch_of(*wanted)], patient=True)
+        assert isinstance(verdict, Decided)
+        return list(verdict.outcomes)
+
+    return run
+
+
+@pytest.fixture
+def book(
+    bookings: BookingStore, enqueue: Callable[..., Job], decide: Callable[..., list[Outcome]]
+) -> Callable[..., Booking]:
+    """Books, without actors."""
+
+    def run(event_id: int, user_id: int, quantity: int = 1) -> Booking:
+        [outcome] = decide(enqueue(event_id, user_id, quantity))
+        assert outcome.booking_id is not None
+        booking = bookings.get(outcome.booking_id)
+        assert booking is not None
+        return booking
+
+    return run
 
 
 @pytest.fixture

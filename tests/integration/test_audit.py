@@ -104,6 +104,11 @@ def test_one_event_may_be_audited_alone(connection: psycopg.Connection, database
             "event 8: the counter sold says 4, but the confirmed bookings hold 5 seats",
         ),
         (
+            "UPDATE event_inventory SET bookings = 5 WHERE event_id = 8",
+            "counter",
+            "event 8: the counter bookings says 5, but 4 bookings are confirmed",
+        ),
+        (
             (
                 "ALTER TABLE event_inventory DROP CONSTRAINT event_inventory_never_oversold;"
                 "UPDATE event_inventory SET capacity = 4 WHERE event_id = 8"
@@ -233,6 +238,14 @@ def test_an_audit_sees_one_instant_while_the_service_sells(database_url: str) ->
     assert later.bookings
     assert report.ok
     assert [event.event_id for event in report.events] == [7]
+
+
+def test_an_audit_may_ask_for_longer_than_a_booking_waits(database_url: str) -> None:
+    limits = {"lock_timeout_s": 0.1, "statement_timeout_s": 0.2, "watchdog_s": 0.3}
+    auditor = Auditor(Database(Settings(database_url=database_url, **limits)))
+    auditor._queries["snapshot_at"] = b"SELECT now() FROM pg_sleep(0.6)"
+
+    assert auditor.run().ok
 
 
 def test_the_command_exits_with_1_and_names_the_entry(connection: psycopg.Connection, database_url: str) -> None:

@@ -115,15 +115,21 @@ def test_a_booking_can_be_asked_for_as_its_owner(
 
 
 def test_where_an_events_numbers_stand_is_known_and_whether_it_exists(
-    bookings: BookingStore, make_event: Callable[..., int], buyers: list[int], decide_one: Decide
+    bookings: BookingStore,
+    make_event: Callable[..., int],
+    buyers: list[int],
+    decide_one: Decide,
+    sql: psycopg.Connection[Any],
 ) -> None:
-    """A new event stands at 0, a sold one at its last decided number, an unknown one nowhere."""
+    """A new event stands at 0, a sold one at its last decided number, one that is unknown or gone nowhere."""
     event_id = make_event()
     assert bookings.last_queue_numbers([event_id]) == {event_id: 0}
     for user_id in buyers[:3]:
         decide_one(event_id, user_id)
 
     assert bookings.last_queue_numbers([event_id, event_id + 1, -1, 2**70]) == {event_id: 3}
+    sql.execute("UPDATE event_inventory SET gone = true")
+    assert bookings.last_queue_numbers([event_id]) == {}
     assert bookings.last_queue_numbers([]) == {}
 
 

@@ -21,6 +21,7 @@ from aurora_atlan.persistence.jobs import (
     Conflict,
     Enqueued,
     Enqueueing,
+    EventGone,
     Finish,
     FinishedJob,
     JobStore,
@@ -669,3 +670,41 @@ def test_connections_are_shared_and_come_back(jobs: JobStore) -> None:
 
     assert 1 <= len(taken) <= 8
     assert len(_pending(jobs)) == 1 + 8 * 50
+
+
+def test_the_depth_of_a_queue_is_what_is_undecided(jobs: JobStore):
+    assert jobs.depth(EVENT) == 0
+    waiting = _fill(jobs, 3)
+    _fill(jobs, 1, event_id=EVENT + 64)
+    assert jobs.depth(EVENT) == 3
+    _finish(jobs, waiting[:2])
+    assert jobs.depth(EVENT) == 1
+
+
+def test_a_closed_queue_takes_no_new_jobs_and_keeps_its_own(jobs: JobStore):
+    """What it knows is answered as before, and another event of the same shard is not concerned."""
+    first, second = _new(1), _new(2)
+    jobs.seed(EVENT, highest_number=0, last_decided=0)
+    [accepted] = jobs.enqueue([first])
+    jobs.close_queue(EVENT)
+    jobs.close_queue(EVENT)
+
+    known, conflict, refused = jobs.enqueue([first, replace(first, quantity=2), second])
+
+    assert isinstance(known, Enqueued)
+    assert (known.job, known.known) == (_accepted(accepted), True)
+    assert (conflict, refused) == (Conflict(), EventGone())
+    assert _pending(jobs) == [_accepted(accepted)]
+    _fill(jobs, 1, event_id=EVENT + 64)
+    _finish(jobs, [_accepted(accepted)])
+    assert jobs.enqueue([second]) == [EventGone()]
+
+
+def test_a_queue_that_has_no_numbers_can_be_closed(jobs: JobStore):
+    """It stays closed when it is given numbers after all."""
+    jobs.close_queue(EVENT)
+    assert jobs.enqueue([_new()]) == [EventGone()]
+    assert jobs.next_numbers([EVENT]) == [0]
+    jobs.seed(EVENT, highest_number=5, last_decided=5)
+    assert jobs.next_numbers([EVENT]) == [6]
+    assert jobs.enqueue([_new()]) == [EventGone()]

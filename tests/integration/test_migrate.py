@@ -7,10 +7,12 @@ import threading
 import psycopg
 import pytest
 
+from aurora_atlan.config import Settings
 from aurora_atlan.persistence.errors import StoreUnavailableError
 from aurora_atlan.persistence.migrate import migrate
 from harness.databases import Databases
-from harness_sales import wait_until
+from harness_sales import check_audit, wait_until
+from ledger_story import LedgerStory, busy_story, write
 
 
 def test_an_empty_database_gets_the_schema_once(databases: Databases):
@@ -75,6 +77,25 @@ def test_a_failed_run_leaves_no_lock_behind(databases: Databases):
             connection.execute("DROP TABLE users")
 
         assert migrate(url) > 0
+
+
+def test_counters_are_filled_from_the_bookings_that_there_are(databases: Databases):
+    with databases.empty() as url:
+        migrate(url)
+        empty = LedgerStory(9)
+        empty.cancelled(empty.confirmed(1)["booking_id"])
+        with psycopg.connect(url) as connection:
+            write(connection, busy_story(7), busy_story(8), empty)
+            # As it was before the counters.
+            connection.execute("ALTER TABLE event_inventory DROP COLUMN bookings")
+            connection.execute("DELETE FROM _yoyo_migration WHERE migration_id = '0008.counters'")
+
+        assert migrate(url) == 1
+
+        with psycopg.connect(url) as connection:
+            rows = connection.execute("SELECT event_id, bookings FROM event_inventory ORDER BY event_id").fetchall()
+        assert rows == [(7, 4), (8, 4), (9, 0)]
+        check_audit(Settings(database_url=url))
 
 
 def test_a_database_that_is_away_is_unavailable():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -22,6 +22,7 @@ from aurora_atlan.persistence.errors import (
     StoreUnavailableError,
     TransientError,
 )
+from aurora_atlan.persistence.events import Event
 from aurora_atlan.persistence.inventory import EncodedChange, Locked, Reading
 from aurora_atlan.persistence.records import Booking, Inventory, Job, Kind, NewJob, Outcome, Reason
 
@@ -51,6 +52,11 @@ class Row:
     owner: int | None = None
     epoch: int = 0
     lease_until: datetime | None = None
+    # Of confirmed bookings.
+    bookings: int = 0
+    # Of the row of events.
+    version: int = 1
+    updated_at: datetime = _EPOCH
 
 
 @dataclass(slots=True)
@@ -140,7 +146,7 @@ class Postgres:
 
 
 class UnitOfWorkDouble:
-    """One transaction; stands in for ``UnitOfWork``."""
+    """One transaction; stands in for ``EventWork``."""
 
     def __init__(self, server: Postgres, owner: int) -> None:
         self._server = server
@@ -152,6 +158,7 @@ class UnitOfWorkDouble:
         self.dead = False
         self._held: list[int] = []
         self._writes: list[Callable[[], None]] = []
+        self._revised: dict[int, Event] = {}
         # For the checks: events with newly decided jobs.
         self.deciding: dict[int, int] = {}
         self.touched_at = server.world.clock.now
@@ -267,6 +274,40 @@ class UnitOfWorkDouble:
         self._writes.append(write)
         return True
 
+    def event(self, event_id: int) -> Event:
+        """Return the event, as this transaction has changed it."""
+        self._statement()
+        assert self._server.holder(event_id) is self
+        row = self._tables.events[event_id]
+        shown = Event(
+            id=event_id,
+            name="Event",
+            venue="Hall",
+            time=_EPOCH,
+            capacity=row.capacity,
+            booked=row.sold,
+            impressions=0,
+            version=row.version,
+            cap_per_user=row.cap_per_user,
+            opens_at=None,
+            closes_at=None,
+            created_at=_EPOCH,
+            updated_at=row.updated_at,
+        )
+        return self._revised.get(event_id, shown)
+
+    def revise(self, event: Event, at: datetime) -> None:
+        """Write the next version, at COMMIT."""
+        self._statement(writes=True)
+        row = self._tables.events[event.id]
+        version = row.version + 1
+        self._revised[event.id] = replace(event, version=version, updated_at=at)
+
+        def write() -> None:
+            row.version, row.updated_at = version, at
+
+        self._writes.append(write)
+
     def pause(self, event_id: int | None, *, paused: bool) -> bool:
         """Pause or resume, at COMMIT."""
         self._statement(writes=True)
@@ -335,6 +376,7 @@ class UnitOfWorkDouble:
                     "I5", f"event {row.event_id}: a former owner decided, fenced off at {row.epoch}"
                 )
             row.sold += new["tickets"]
+            row.bookings += new["bookings"]
             for name in ("capacity", "gone", "last_queue_number", "last_entry", "ledger_head", "owner", "epoch"):
                 setattr(row, name, new[name])
             row.lease_until = datetime.fromisoformat(new["lease_until"]) if new["lease_until"] else None

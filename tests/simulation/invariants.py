@@ -42,15 +42,23 @@ class Check:
             if event_id in world.clients.paused:
                 world.violated("I4", f"event {event_id} was decided after its pause was confirmed")
         sums = dict.fromkeys(tables.events, 0)
+        counts = dict.fromkeys(tables.events, 0)
         for row in tables.bookings.values():
             if row.booking.status == "confirmed":
                 sums[row.booking.event_id] += row.booking.quantity
+                counts[row.booking.event_id] += 1
         for event in tables.events.values():
             if not sums[event.event_id] == event.sold <= event.capacity:
                 world.violated(
                     "I1",
                     f"event {event.event_id}: {sums[event.event_id]} tickets confirmed, sold says {event.sold}, "
                     f"capacity {event.capacity}",
+                )
+            if counts[event.event_id] != event.bookings:
+                world.violated(
+                    "I1",
+                    f"event {event.event_id}: {counts[event.event_id]} bookings confirmed, the counter says "
+                    f"{event.bookings}",
                 )
 
     def final(self) -> None:

@@ -12,10 +12,11 @@ Returns {last decided number, pace (us per job), time (us since 1970), an answer
      queue number    accepted now
      {queue number, accepted at (us), 1 if it has its answer}   known already
      'conflict'      the id is known for another quantity
+     'gone'          the event was deleted: its queue takes no new jobs
      'unseeded'      the queue's numbers are not known here: seed_queue.lua first
      'full' or 'crowded'   the event's or the user's limit is reached
 ]]
-local meta = redis.call('HMGET', KEYS[2], 'next', 'last_decided', 'pace')
+local meta = redis.call('HMGET', KEYS[2], 'next', 'last_decided', 'pace', 'gone')
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local now_text = string.format('%.0f', now)
@@ -26,6 +27,9 @@ local function answer(hash, job, user, quantity, request)
   local known = redis.call('HMGET', hash, 'number', 'quantity', 'accepted', 'status')
   if known[1] then
     return known[2] == quantity and {tonumber(known[1]), tonumber(known[3]), known[4] and 1 or 0} or 'conflict'
+  end
+  if meta[4] then
+    return 'gone'
   end
   if not number then
     return 'unseeded'

@@ -34,12 +34,12 @@ WITH booked AS (
     FROM events
     WHERE CAST(:event_id AS bigint) IS NULL OR id = :event_id
 ), counted AS (
-    SELECT event_id, capacity, sold, last_queue_number, last_entry, ledger_head
+    SELECT event_id, capacity, sold, last_queue_number, last_entry, ledger_head, bookings
     FROM event_inventory
     WHERE CAST(:event_id AS bigint) IS NULL OR event_id = :event_id
 )
 SELECT event_id, name,
-       capacity, sold, last_queue_number, last_entry, ledger_head,
+       capacity, sold, last_queue_number, last_entry, ledger_head, bookings,
        coalesce(seats, 0), coalesce(confirmed, 0), coalesce(cancelled, 0), coalesce(entries, 0)
 FROM shown
 FULL JOIN counted USING (event_id)

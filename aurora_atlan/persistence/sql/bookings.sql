@@ -76,12 +76,12 @@ WITH booked AS (
     SELECT event_id, entry_number FROM entered WHERE kind IN ('confirmed', 'rejected', 'failed', 'cancelled')
 )
 UPDATE event_inventory AS inventory
-   SET capacity = new.capacity, sold = inventory.sold + new.tickets, gone = new.gone, last_queue_number = new.last_queue_number,
-       last_entry = new.last_entry, ledger_head = decode(new.ledger_head, 'hex'), owner = new.owner,
-       epoch = new.epoch, lease_until = new.lease_until
+   SET capacity = new.capacity, sold = inventory.sold + new.tickets, bookings = inventory.bookings + new.bookings,
+       gone = new.gone, last_queue_number = new.last_queue_number, last_entry = new.last_entry,
+       ledger_head = decode(new.ledger_head, 'hex'), owner = new.owner, epoch = new.epoch, lease_until = new.lease_until
   FROM json_to_recordset(:inventories::json)
-    AS new (event_id bigint, capacity integer, tickets integer, gone boolean, last_queue_number bigint, last_entry bigint,
-            ledger_head text, owner bigint, epoch bigint, lease_until timestamptz)
+    AS new (event_id bigint, capacity integer, tickets integer, bookings integer, gone boolean, last_queue_number bigint,
+            last_entry bigint, ledger_head text, owner bigint, epoch bigint, lease_until timestamptz)
  WHERE inventory.event_id = new.event_id
 
 -- name: release_leases!
@@ -97,8 +97,8 @@ UPDATE event_inventory AS inventory
  WHERE inventory.event_id = free.event_id
 
 -- name: last_queue_numbers
--- Which of these events exist, and where do their queue numbers stand?
-SELECT event_id, last_queue_number FROM event_inventory WHERE event_id = ANY(:event_ids)
+-- Which of these events are there, and where do their queue numbers stand? What is gone takes no new jobs.
+SELECT event_id, last_queue_number FROM event_inventory WHERE event_id = ANY(:event_ids) AND NOT gone
 
 -- name: booking
 -- One booking; a user's id leaves out everybody else's.
@@ -109,6 +109,22 @@ SELECT id, job_id, event_id, user_id, quantity, status, created_at, cancelled_at
 -- name: cancel_booking!
 -- Mark a confirmed booking cancelled.
 UPDATE bookings SET status = 'cancelled', cancelled_at = :at WHERE id = :booking_id AND status = 'confirmed'
+
+-- name: cancel_some
+-- Mark up to so many of an event's confirmed bookings cancelled, in the order of the index that finds them.
+UPDATE bookings SET status = 'cancelled', cancelled_at = :at
+ WHERE id IN (SELECT id FROM bookings
+               WHERE event_id = :event_id AND status = 'confirmed'
+               ORDER BY user_id, slot
+               LIMIT :limit)
+RETURNING id, job_id, event_id, user_id, quantity, status, created_at, cancelled_at
+
+-- name: first_outcome
+-- The event's oldest ledger entry that answers a job, if any does.
+SELECT entry_number FROM booking_ledger
+ WHERE event_id = :event_id AND job_id IS NOT NULL
+ ORDER BY entry_number
+ LIMIT 1
 
 -- name: recorded_job
 -- What the ledger knows of a job, with its booking.

@@ -6,6 +6,19 @@ INSERT INTO events (name, venue, time) VALUES (:name, :venue, :time) RETURNING i
 INSERT INTO event_inventory (event_id, capacity, cap_per_user, opens_at, closes_at)
 VALUES (:event_id, :capacity, :cap_per_user, :opens_at, :closes_at)
 
+-- name: revise_event!
+-- What is shown of an event, as its next version.
+UPDATE events SET name = :name, venue = :venue, time = :time, version = version + 1, updated_at = :at WHERE id = :event_id
+
+-- name: set_terms!
+-- The terms of a sale, whose row is locked: its window, and how many bookings one user may hold.
+UPDATE event_inventory SET cap_per_user = :cap_per_user, opens_at = :opens_at, closes_at = :closes_at
+ WHERE event_id = :event_id
+
+-- name: seats
+-- How many tickets an event that is not gone has, and how many are sold.
+SELECT capacity, sold FROM event_inventory WHERE event_id = :event_id AND NOT gone
+
 -- name: event
 SELECT event.id, event.name, event.venue, event.time, inventory.capacity, inventory.sold,
        coalesce(viewed.impressions, 0), event.version, inventory.cap_per_user, inventory.opens_at,
