@@ -59,6 +59,7 @@ from aurora_atlan.persistence.ownership import OwnerLock, new_owner
 from aurora_atlan.persistence.rate_counters import RateCounters
 from aurora_atlan.persistence.records import Booking
 from aurora_atlan.persistence.redis_clients import accepting_client, patient_client
+from aurora_atlan.persistence.token_versions import TokenVersions
 
 log = logging.getLogger(__name__)
 
@@ -89,6 +90,7 @@ class Supervisor:
         self.database = Database(settings)
         self.events = EventStore(self.database)
         self.impressions = ImpressionCounter(self.database)
+        self.token_versions = TokenVersions()
         self._owner = new_owner()
         self.bookings = BookingStore(self.database, self._owner)
         self._fast_jobs = _job_store(settings, accepting_client(settings))
@@ -129,6 +131,7 @@ class Supervisor:
             self._losses,
             OwnerLock(self.database, self._owner),
             self.impressions,
+            self.token_versions,
         )
 
         self._actor_restarts = 0

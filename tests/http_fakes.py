@@ -27,6 +27,7 @@ from aurora_atlan.persistence.events import Event, EventFilter, NewEvent
 from aurora_atlan.persistence.jobs import Backlog
 from aurora_atlan.persistence.rate_counters import RateCounters
 from aurora_atlan.persistence.records import Booking
+from aurora_atlan.persistence.token_versions import TokenVersions
 from aurora_atlan.persistence.users import Credentials, NewRefreshToken, NewUser, User
 
 NOW = datetime(2026, 11, 22, 19, 30, 15, 250_000, tzinfo=UTC)
@@ -132,6 +133,7 @@ class FakeSupervisor:
         self.bookings = FakeBookings()
         self.impressions = FakeImpressions()
         self.users = FakeUsers()
+        self.token_versions = TokenVersions()
         self.attempts: list[BookTickets] = []
         self.statuses: dict[UUID, JobStatus] = {}
         self.failure: BaseException | None = None

@@ -41,7 +41,7 @@ def create_app(
     events, bookings, impressions = supervisor.events, supervisor.bookings, supervisor.impressions
     users = UserStore(supervisor.database)
     issuer = TokenIssuer(settings)
-    authenticator = Authenticator(TokenVerifier(signing_key(settings)))
+    authenticator = Authenticator(TokenVerifier(signing_key(settings), least_versions=supervisor.token_versions.least))
     refresh_tokens = RefreshTokens(settings)
     # Half of the threads at most, so that a rush of logins never keeps bookings from being accepted.
     passwords = Passwords(waiting_max=max(1, settings.threads // 2))

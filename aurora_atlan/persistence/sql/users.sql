@@ -1,7 +1,8 @@
 -- name: create
--- Add a user; no row when the address is taken.
-INSERT INTO users (name, email, password_hash, role)
-VALUES (:name, :email, :password_hash, :role)
+-- Add a user; no row when the address is taken. No token was ever voided, so the time of the last change is long ago:
+-- whoever looks for changes every second finds no newcomers.
+INSERT INTO users (name, email, password_hash, role, token_changed_at)
+VALUES (:name, :email, :password_hash, :role, 'epoch')
 ON CONFLICT (email) DO NOTHING
 RETURNING id, name, email, role, token_version, created_at;
 
@@ -32,8 +33,8 @@ RETURNING id, name, email, role, token_version, created_at;
 
 -- name: create_synthetic
 -- Make buyers without a password, for load tests. Nobody can log in as one, or send mail to one (RFC 2606).
-INSERT INTO users (name, email)
-SELECT 'Buyer ' || number, 'buyer-' || number || '@' || :batch || '.invalid'
+INSERT INTO users (name, email, token_changed_at)
+SELECT 'Buyer ' || number, 'buyer-' || number || '@' || :batch || '.invalid', 'epoch'::timestamptz
 FROM generate_series(:first::integer, :last::integer) AS number
 ORDER BY number
 RETURNING id;
