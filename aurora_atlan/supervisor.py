@@ -47,6 +47,7 @@ from aurora_atlan.actors.status import StatusDesk
 from aurora_atlan.actors.supervised import Ref, abandon, is_stuck, lives, stop, tell
 from aurora_atlan.actors.switchboard import Switchboard
 from aurora_atlan.config import Settings
+from aurora_atlan.persistence.audit_log import Deed
 from aurora_atlan.persistence.bookings import BookingStore
 from aurora_atlan.persistence.database import Database
 from aurora_atlan.persistence.durability import Durability
@@ -231,13 +232,16 @@ class Supervisor:
         """Set an event's capacity, not below what is sold; see :meth:`Gate.set_capacity`."""
         return self._gate.set_capacity(event_id, capacity)
 
-    def pause(self, event_id: int | None = None) -> None:
-        """Decide nothing more for one event, or for all, from when this returns until :meth:`resume`."""
-        self._gate.pause(event_id, paused=True)
+    def pause(self, event_id: int | None = None, *, deed: Deed | None = None) -> None:
+        """Decide nothing more for one event, or for all, from when this returns until :meth:`resume`.
 
-    def resume(self, event_id: int | None = None) -> None:
-        """End a pause, and release the event, or all, from quarantine."""
-        self._gate.pause(event_id, paused=False)
+        A ``deed`` is noted in the audit log with it.
+        """
+        self._gate.pause(event_id, paused=True, deed=deed)
+
+    def resume(self, event_id: int | None = None, *, deed: Deed | None = None) -> None:
+        """End a pause, and release the event, or all, from quarantine; a ``deed`` is noted in the audit log."""
+        self._gate.pause(event_id, paused=False, deed=deed)
         for cell in self._cells.every():
             if event_id in (None, cell.event_id):
                 cell.pardon()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -22,6 +23,7 @@ from aurora_atlan.http import app as app_module
 from aurora_atlan.http.app import create_app
 from aurora_atlan.http.passwords import Passwords
 from aurora_atlan.http.tokens import TokenIssuer
+from aurora_atlan.persistence.audit_log import Deed
 from aurora_atlan.persistence.bookings import HistoryEntry
 from aurora_atlan.persistence.events import Event, EventFilter, NewEvent
 from aurora_atlan.persistence.jobs import Backlog
@@ -37,8 +39,9 @@ SECRET = "a secret of at least thirty-two bytes"
 class FakeEvents:
     def __init__(self) -> None:
         self.rows: dict[int, Event] = {}
+        self.deeds: list[Deed] = []
 
-    def create(self, new: NewEvent) -> Event:
+    def create(self, new: NewEvent, deed: Callable[[Event], Deed] | None = None) -> Event:
         event = Event(
             id=len(self.rows) + 1,
             name=new.name,
@@ -55,6 +58,8 @@ class FakeEvents:
             updated_at=NOW,
         )
         self.rows[event.id] = event
+        if deed is not None:
+            self.deeds.append(deed(event))
         return event
 
     def get(self, event_id: int) -> Event | None:
@@ -134,6 +139,7 @@ class FakeSupervisor:
         self.impressions = FakeImpressions()
         self.users = FakeUsers()
         self.token_versions = TokenVersions()
+        self.deeds: list[Deed | None] = []
         self.attempts: list[BookTickets] = []
         self.statuses: dict[UUID, JobStatus] = {}
         self.failure: BaseException | None = None
@@ -177,13 +183,15 @@ class FakeSupervisor:
             raise self.failure
         self.asked.append(("withdraw", job_id, user_id))
 
-    def pause(self, event_id: int | None = None) -> None:
+    def pause(self, event_id: int | None = None, *, deed: Deed | None = None) -> None:
         if self.failure is not None:
             raise self.failure
         self.asked.append(("pause", event_id))
+        self.deeds.append(deed)
 
-    def resume(self, event_id: int | None = None) -> None:
+    def resume(self, event_id: int | None = None, *, deed: Deed | None = None) -> None:
         self.asked.append(("resume", event_id))
+        self.deeds.append(deed)
 
     def status(self, job_id: UUID) -> JobStatus | None:
         if self.failure is not None:
