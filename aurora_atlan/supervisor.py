@@ -63,6 +63,7 @@ from aurora_atlan.persistence.ownership import OwnerLock, new_owner
 from aurora_atlan.persistence.rate_counters import RateCounters
 from aurora_atlan.persistence.records import Booking
 from aurora_atlan.persistence.redis_clients import accepting_client, patient_client
+from aurora_atlan.persistence.token_versions import TokenVersions
 
 log = logging.getLogger(__name__)
 
@@ -95,6 +96,7 @@ class Supervisor:
         self.database = Database(settings)
         self.events = EventStore(self.database)
         self.impressions = ImpressionCounter(self.database)
+        self.token_versions = TokenVersions()
         self._owner = new_owner()
         self.bookings = BookingStore(self.database, self._owner)
         self._fast_jobs = _job_store(settings, accepting_client(settings))
@@ -137,6 +139,7 @@ class Supervisor:
             self._losses,
             OwnerLock(self.database, self._owner),
             self.impressions,
+            self.token_versions,
         )
 
         self._actor_restarts = 0
@@ -252,13 +255,16 @@ class Supervisor:
         """Mark an event as gone, with ``force`` cancelling its bookings; see :meth:`Deletion.delete`."""
         return self._deletion.delete(event_id, force=force, deed=deed)
 
-    def pause(self, event_id: int | None = None) -> None:
-        """Decide nothing more for one event, or for all, from when this returns until :meth:`resume`."""
-        self._gate.pause(event_id, paused=True)
+    def pause(self, event_id: int | None = None, *, deed: Deed | None = None) -> None:
+        """Decide nothing more for one event, or for all, from when this returns until :meth:`resume`.
 
-    def resume(self, event_id: int | None = None) -> None:
-        """End a pause, and release the event, or all, from quarantine."""
-        self._gate.pause(event_id, paused=False)
+        A ``deed`` is noted in the audit log with it.
+        """
+        self._gate.pause(event_id, paused=True, deed=deed)
+
+    def resume(self, event_id: int | None = None, *, deed: Deed | None = None) -> None:
+        """End a pause, and release the event, or all, from quarantine; a ``deed`` is noted in the audit log."""
+        self._gate.pause(event_id, paused=False, deed=deed)
         for cell in self._cells.every():
             if event_id in (None, cell.event_id):
                 cell.pardon()

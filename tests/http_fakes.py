@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import threading
 from collections import Counter
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
@@ -14,7 +15,7 @@ from uuid import UUID, uuid4
 import pytest
 from falcon.testing import TestClient
 
-from aurora_atlan.actors.errors import UnknownEventError
+from aurora_atlan.actors.errors import UnknownBookingError, UnknownEventError, UnknownJobError
 from aurora_atlan.actors.health import ComponentHealth, HealthReport
 from aurora_atlan.actors.messages import BookTickets, JobStatus, Receipt
 from aurora_atlan.actors.metrics import Metrics
@@ -24,13 +25,18 @@ from aurora_atlan.http import app as app_module
 from aurora_atlan.http.app import create_app
 from aurora_atlan.http.passwords import Passwords
 from aurora_atlan.http.tokens import TokenIssuer
-from aurora_atlan.persistence.audit_log import Deed
+from aurora_atlan.persistence.analytics import SalesFigures
+from aurora_atlan.persistence.audit_log import Deed, NotedDeed
+from aurora_atlan.persistence.audit_report import AuditReport, EventAudit, Violation
 from aurora_atlan.persistence.bookings import HistoryEntry
 from aurora_atlan.persistence.events import Event, EventEdit, EventFilter, NewEvent, Seats
 from aurora_atlan.persistence.jobs import Backlog
 from aurora_atlan.persistence.rate_counters import RateCounters
 from aurora_atlan.persistence.records import Booking
-from aurora_atlan.persistence.users import Credentials, NewRefreshToken, NewUser, User
+from aurora_atlan.persistence.refresh_tokens import NewRefreshToken
+from aurora_atlan.persistence.sessions import Successor
+from aurora_atlan.persistence.token_versions import TokenVersions
+from aurora_atlan.persistence.users import Credentials, NewUser, RoleRefusal, User
 
 NOW = datetime(2026, 11, 22, 19, 30, 15, 250_000, tzinfo=UTC)
 SECRET = "a secret of at least thirty-two bytes"
@@ -39,8 +45,9 @@ SECRET = "a secret of at least thirty-two bytes"
 class FakeEvents:
     def __init__(self) -> None:
         self.rows: dict[int, Event] = {}
+        self.deeds: list[Deed] = []
 
-    def create(self, new: NewEvent) -> Event:
+    def create(self, new: NewEvent, deed: Callable[[Event], Deed] | None = None) -> Event:
         event = Event(
             id=len(self.rows) + 1,
             name=new.name,
@@ -57,6 +64,8 @@ class FakeEvents:
             updated_at=NOW,
         )
         self.rows[event.id] = event
+        if deed is not None:
+            self.deeds.append(deed(event))
         return event
 
     def get(self, event_id: int) -> Event | None:
@@ -114,6 +123,9 @@ class FakeUsers:
     def __init__(self) -> None:
         self.rows: dict[str, Credentials] = {}
         self.refresh_tokens: list[tuple[int, NewRefreshToken]] = []
+        # Those that cannot be used any more.
+        self.spent: set[bytes] = set()
+        self.deeds: list[Deed] = []
 
     def create(self, user: NewUser, refresh_token: NewRefreshToken | None = None) -> User | None:
         if user.email in self.rows:
@@ -121,8 +133,11 @@ class FakeUsers:
         created = User(len(self.rows) + 1, user.name, user.email, user.role, 1, NOW)
         self.rows[user.email] = Credentials(created, user.password_hash)
         if refresh_token is not None:
-            self.add_refresh_token(created.id, refresh_token)
+            self.refresh_tokens.append((created.id, refresh_token))
         return created
+
+    def by_id(self, user_id: int) -> User | None:
+        return next((known.user for known in self.rows.values() if known.user.id == user_id), None)
 
     def credentials(self, email: str) -> Credentials | None:
         return self.rows.get(email)
@@ -132,8 +147,119 @@ class FakeUsers:
             if credentials.user.id == user_id and credentials.password_hash == old_hash:
                 self.rows[email] = replace(credentials, password_hash=new_hash)
 
-    def add_refresh_token(self, user_id: int, refresh_token: NewRefreshToken) -> None:
-        self.refresh_tokens.append((user_id, refresh_token))
+    def change_role(
+        self, user_id: int, role: str, deed: Callable[[User, User], Deed] | None = None
+    ) -> User | RoleRefusal:
+        before = self.by_id(user_id)
+        if before is None:
+            return RoleRefusal.UNKNOWN_USER
+        if before.role == role:
+            return before
+        if [known.user for known in self.rows.values() if known.user.role == "ADMIN"] == [before]:
+            return RoleRefusal.LAST_ADMIN
+        after = self.void(user_id, role=role)
+        if deed is not None:
+            self.deeds.append(deed(before, after))
+        return after
+
+    def void(self, user_id: int, password_hash: str | None = None, **changes: Any) -> User:
+        """Raise a user's token version, and change more of him."""
+        [(email, known)] = [(email, known) for email, known in self.rows.items() if known.user.id == user_id]
+        user = replace(known.user, token_version=known.user.token_version + 1, **changes)
+        self.rows[email] = Credentials(user, password_hash or known.password_hash)
+        return user
+
+
+class FakeSessions:
+    """Logins of fake users."""
+
+    def __init__(self, users: FakeUsers) -> None:
+        self._users = users
+
+    def begin(self, verified: Credentials, token: NewRefreshToken) -> User | None:
+        if self._is_changed(verified):
+            return None
+        self._users.refresh_tokens.append((verified.user.id, token))
+        return self._users.by_id(verified.user.id)
+
+    def rotate(self, token_hash: bytes, successor: Successor) -> User | None:
+        for user_id, token in self._users.refresh_tokens:
+            if token.token_hash == token_hash and token_hash not in self._users.spent:
+                self._users.spent.add(token_hash)
+                record = NewRefreshToken(successor.token_hash, token.family, successor.expires_at)
+                self._users.refresh_tokens.append((user_id, record))
+                return self._users.by_id(user_id)
+        return None
+
+    def end_all(self, user_id: int) -> int | None:
+        self._users.spent |= {token.token_hash for owner, token in self._users.refresh_tokens if owner == user_id}
+        return None if self._users.by_id(user_id) is None else self._users.void(user_id).token_version
+
+    def change_password(self, verified: Credentials, password_hash: str, token: NewRefreshToken) -> User | None:
+        if self._is_changed(verified):
+            return None
+        self.end_all(verified.user.id)
+        self._users.refresh_tokens.append((verified.user.id, token))
+        return self._users.void(verified.user.id, password_hash)
+
+    def _is_changed(self, verified: Credentials) -> bool:
+        known = self._users.rows[verified.user.email]
+        same = (known.user.token_version, known.password_hash)
+        return verified.user.token_version != same[0] and verified.password_hash != same[1]
+
+
+class FakeAuditLog:
+    def __init__(self) -> None:
+        self.entries: list[NotedDeed] = []
+
+    def page(self, limit: int, before_id: int | None = None) -> list[NotedDeed]:
+        newest = sorted(self.entries, key=lambda entry: -entry.id)
+        return [entry for entry in newest if before_id is None or entry.id < before_id][:limit]
+
+
+class FakeAuditor:
+    """Audits one event, 7 unless told otherwise, and holds the answer back while it may not end."""
+
+    def __init__(self) -> None:
+        self.known = 7
+        self.asked: list[int | None] = []
+        self.violations: tuple[Violation, ...] = ()
+        self.failure: Exception | None = None
+        self.begun, self.may_end = threading.Event(), threading.Event()
+        self.may_end.set()
+
+    def run(self, event_id: int | None = None) -> AuditReport:
+        self.asked.append(event_id)
+        self.begun.set()
+        assert self.may_end.wait(10)
+        if self.failure is not None:
+            raise self.failure
+        event = EventAudit(
+            event_id=self.known,
+            name="Concert",
+            capacity=100,
+            sold=3,
+            seats_booked=3,
+            bookings_confirmed=2,
+            bookings_cancelled=1,
+            entries=5,
+            kinds={"opened": 1, "confirmed": 3, "cancelled": 1},
+            violations_found=len(self.violations),
+            violations=self.violations,
+        )
+        return AuditReport(at=NOW, duration_s=0.123456, events=(event,) if event_id == self.known else ())
+
+
+class FakeAnalytics:
+    """Tells the figures it was given."""
+
+    def __init__(self) -> None:
+        self.told = SalesFigures(0, 0, 0, [])
+        self.asked: list[int] = []
+
+    def figures(self, popular_max: int) -> SalesFigures:
+        self.asked.append(popular_max)
+        return self.told
 
 
 class FakeSupervisor:
@@ -146,6 +272,11 @@ class FakeSupervisor:
         self.bookings = FakeBookings()
         self.impressions = FakeImpressions()
         self.users = FakeUsers()
+        self.audit_log = FakeAuditLog()
+        self.token_versions = TokenVersions()
+        # Whose bookings and jobs these are; others are everybody's.
+        self.owners: dict[int | UUID, int] = {}
+        self.deeds: list[Deed | None] = []
         self.attempts: list[BookTickets] = []
         self.statuses: dict[UUID, JobStatus] = {}
         self.failure: BaseException | None = None
@@ -185,12 +316,16 @@ class FakeSupervisor:
     def cancel(self, booking_id: int, user_id: int | None = None) -> Booking:
         if self.failure is not None:
             raise self.failure
+        if user_id not in (None, self.owners.get(booking_id, user_id)):
+            raise UnknownBookingError("no such booking")
         self.asked.append(("cancel", booking_id, user_id))
         return Booking(booking_id, uuid4(), 1, 7, 2, "cancelled", NOW, NOW)
 
     def withdraw(self, job_id: UUID, user_id: int | None = None) -> None:
         if self.failure is not None:
             raise self.failure
+        if user_id not in (None, self.owners.get(job_id, user_id)):
+            raise UnknownJobError("no such job")
         self.asked.append(("withdraw", job_id, user_id))
 
     def edit_event(
@@ -222,13 +357,15 @@ class FakeSupervisor:
             self.deeds.append(deed)
         return 0
 
-    def pause(self, event_id: int | None = None) -> None:
+    def pause(self, event_id: int | None = None, *, deed: Deed | None = None) -> None:
         if self.failure is not None:
             raise self.failure
         self.asked.append(("pause", event_id))
+        self.deeds.append(deed)
 
-    def resume(self, event_id: int | None = None) -> None:
+    def resume(self, event_id: int | None = None, *, deed: Deed | None = None) -> None:
         self.asked.append(("resume", event_id))
+        self.deeds.append(deed)
 
     def status(self, job_id: UUID) -> JobStatus | None:
         if self.failure is not None:
@@ -276,6 +413,8 @@ def make_service(monkeypatch: pytest.MonkeyPatch, **settings: Any) -> Service:
     """Build the API over a new fake supervisor."""
     supervisor = FakeSupervisor(Settings(**{"jwt_secret": SECRET, "rate_limits": "off", **settings}))
     monkeypatch.setattr(app_module, "UserStore", lambda _database: supervisor.users)
+    monkeypatch.setattr(app_module, "SessionStore", lambda _database: FakeSessions(supervisor.users))
+    monkeypatch.setattr(app_module, "AuditLog", lambda _database: supervisor.audit_log)
     monkeypatch.setattr(app_module, "Passwords", lambda waiting_max: _passwords())
     app = create_app(supervisor)  # type: ignore[arg-type]
     return Service(supervisor, TestClient(app), TokenIssuer(supervisor.settings))

@@ -17,6 +17,7 @@ from aurora_atlan.actors.errors import (
     UnknownEventError,
     UnknownJobError,
 )
+from aurora_atlan.persistence.audit_log import Deed
 from aurora_atlan.persistence.bookings import BookingStore
 from aurora_atlan.persistence.errors import TransientError
 from aurora_atlan.persistence.inventory import Change, Draft, UnitOfWork, encode
@@ -67,15 +68,18 @@ class Gate:
         finish = Finish(queued.job.event_id, [FinishedJob(queued.job, outcome, 0)], 0, 0.0)
         retried(lambda: self._jobs.finish([finish]))
 
-    def pause(self, event_id: int | None, *, paused: bool) -> None:
+    def pause(self, event_id: int | None, *, paused: bool, deed: Deed | None = None) -> None:
         """Pause or resume one event, or all: nothing is decided between a pause's return and the resume.
 
-        Raises UnknownEventError, UnavailableError.
+        A ``deed`` is noted in the audit log with it. Raises UnknownEventError, UnavailableError.
         """
 
         def write() -> bool:
             with self._bookings.unit_of_work() as work:
-                return work.pause(event_id, paused=paused)
+                found = work.pause(event_id, paused=paused)
+                if found and deed is not None:
+                    work.note(deed)
+                return found
 
         if not retried(write):
             raise UnknownEventError("there is no such event")

@@ -21,11 +21,14 @@ from aurora_atlan.persistence.impressions import ImpressionCounter
 from aurora_atlan.persistence.jobs import JobStore
 from aurora_atlan.persistence.migrate import migrate
 from aurora_atlan.persistence.ownership import OwnerLock
+from aurora_atlan.persistence.token_versions import TokenVersions
 
 _PROBE_EVERY_S = 0.5
 # Until the database has been reached for the first time.
 _PROBE_AT_START_EVERY_S = 0.05
 _READ_DURABILITY_EVERY_S = 60.0
+# With the pause between two probes: a token that was voided by another process is refused within two seconds.
+_READ_TOKEN_VERSIONS_EVERY_S = 1.0
 # So long nothing was refused: three seconds.
 _QUIET_PROBES = 6
 # With the pause between two probes and the watching thread's own, health tells of it within two seconds.
@@ -46,6 +49,7 @@ class Liaison:
         losses: LossWatch,
         owner_lock: OwnerLock,
         impressions: ImpressionCounter,
+        token_versions: TokenVersions,
     ) -> None:
         self._settings = settings
         self._switchboard = switchboard
@@ -54,9 +58,11 @@ class Liaison:
         self._losses = losses
         self._owner_lock = owner_lock
         self._impressions = impressions
+        self._token_versions = token_versions
         self._required = Durability(settings.required_durability)
         self._read_redis_at = 0.0
         self._read_postgres_at = 0.0
+        self._read_token_versions_at = 0.0
         self._refusals = 0
         self._quiet_probes = 0
         # Since when a probe of PostgreSQL waits for its answer.
@@ -115,11 +121,14 @@ class Liaison:
                 self.postgres_state = self._owner_lock.postgres_state()
                 self._read_postgres_at = time.monotonic() + _READ_DURABILITY_EVERY_S
                 self._judge_durability()
+            if time.monotonic() >= self._read_token_versions_at:
+                self._read_token_versions_at = time.monotonic() + _READ_TOKEN_VERSIONS_EVERY_S
+                self._owner_lock.read(self._token_versions.refresh)
             # The last that is learned at the start: whoever finds it here finds the rest.
             self.installation_key = key
         except StoreError as error:
             self._switchboard.postgres_failed(error)
-            self._read_postgres_at = 0.0
+            self._read_postgres_at = self._read_token_versions_at = 0.0
             return
         finally:
             self._postgres_asked_at = None

@@ -10,7 +10,8 @@ import click
 from aurora_atlan.commands.stores import migrated_database
 from aurora_atlan.http.accounts import canonical_email, normalise_name, normalise_password
 from aurora_atlan.http.passwords import hash_password
-from aurora_atlan.persistence.users import NewUser, UserStore
+from aurora_atlan.persistence.audit_log import Deed
+from aurora_atlan.persistence.users import NewUser, User, UserStore
 
 _ROLE = "ADMIN"
 _PASSWORD_FILE_BYTES_MAX = 4_096
@@ -27,24 +28,44 @@ _PASSWORD_FILE_BYTES_MAX = 4_096
 def command(email: str, name: str, password_file: Path | None) -> None:
     """Create an administrator, or make an existing account one.
 
-    An existing account keeps its name and password, and has the new rights from its next login on. May run
-    while the service does, with the same environment.
+    An existing account keeps its name and password; within two seconds its tokens are void, and the next ones have
+    the new rights. May run while the service does, with the same environment.
     """
     address = _accepted("--email", canonical_email, email)
     full_name = _accepted("--name", normalise_name, name)
     given = None if password_file is None else _password("--password-file", _read(password_file))
     with migrated_database("create-admin") as (_, database):
         users = UserStore(database)
-        promoted = users.promote(address, _ROLE)
-        if promoted is None:
+        promoted = _promoted(users, address)
+        if not promoted:
             password = given or _password("the password", _ask())
-            created = users.create(NewUser(full_name, address, hash_password(password), _ROLE))
-            # Registered while we asked.
-            promoted = users.promote(address, _ROLE) if created is None else None
-    if promoted is None:
-        click.echo(f"Created the administrator {address}.")
-    else:
+            new = NewUser(full_name, address, hash_password(password), _ROLE)
+            # None: registered while we asked.
+            if users.create(new, deed=_creation) is None:
+                promoted = _promoted(users, address)
+    if promoted:
         click.echo(f"Made {address} an administrator; the password stays as it is.")
+    else:
+        click.echo(f"Created the administrator {address}.")
+
+
+def _promoted(users: UserStore, address: str) -> bool:
+    user = users.by_email(address)
+    return user is not None and isinstance(users.change_role(user.id, _ROLE, _promotion), User)
+
+
+def _creation(user: User) -> Deed:
+    return Deed(actor_id=None, action="user.create", subject=f"user {user.id}", after={"role": user.role})
+
+
+def _promotion(before: User, after: User) -> Deed:
+    return Deed(
+        actor_id=None,
+        action="user.role",
+        subject=f"user {after.id}",
+        before={"role": before.role},
+        after={"role": after.role},
+    )
 
 
 def _accepted(option: str, normalise: Callable[[str], str], text: str) -> str:

@@ -10,6 +10,7 @@ from typing import TextIO
 import click
 
 from aurora_atlan.commands.stores import migrated_database
+from aurora_atlan.config import ACCESS_TOKEN_LIFETIME_MAX_S
 from aurora_atlan.http.tokens import TokenIssuer
 from aurora_atlan.persistence.users import UserStore
 
@@ -17,7 +18,8 @@ _COUNT_MAX = 10_000_000
 _ROLE = "USER"
 _FIRST_TOKEN_VERSION = 1
 _VALID_FOR_S = 86_400
-_VALID_FOR_MAX_S = 31_536_000
+# A token that outlives what the service remembers of voided ones would be good again.
+_VALID_FOR_MAX_S = ACCESS_TOKEN_LIFETIME_MAX_S
 
 
 @click.command("make-buyers")

@@ -25,6 +25,9 @@ _RATE = kinds.or_off(kinds.rate())
 _DURABILITY = kinds.one_of("always", "everysec", "none")
 _LEVEL = kinds.one_of("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
+# No access token lives longer, so whoever remembers for so long which were voided need not remember for ever.
+ACCESS_TOKEN_LIFETIME_MAX_S = 86_400
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
@@ -69,7 +72,7 @@ class Settings:
 
     # Accounts.
     jwt_secret: str | None = option(None, kinds.secret(32), variable="JWT_SECRET", secret=True)
-    access_token_lifetime_s: int = option(900, kinds.whole(1, 86_400))
+    access_token_lifetime_s: int = option(900, kinds.whole(1, ACCESS_TOKEN_LIFETIME_MAX_S))
     refresh_token_lifetime_s: int = option(2_592_000, kinds.whole(60, 31_536_000))
 
     # PostgreSQL.

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from aurora_atlan.http.admin_audit import AuditEntries
+from aurora_atlan.http.admin_users import AnyUser, UserRole
 from aurora_atlan.http.analytics import AnalyticsReport
 from aurora_atlan.http.application import Application
 from aurora_atlan.http.auth import Login, Register
@@ -17,13 +19,17 @@ from aurora_atlan.http.event_reads import EventReads
 from aurora_atlan.http.events import Event, Events, NewEvents
 from aurora_atlan.http.health import Live, Ready, Startup
 from aurora_atlan.http.metrics import MetricsPage, RequestMetrics
+from aurora_atlan.http.password_change import ChangePassword
 from aurora_atlan.http.passwords import Passwords
 from aurora_atlan.http.queue import Pause, Resume
 from aurora_atlan.http.rate_limits import RateLimits
 from aurora_atlan.http.refresh_tokens import RefreshTokens
+from aurora_atlan.http.sessions import Logout, Refresh
 from aurora_atlan.http.tokens import TokenIssuer, TokenVerifier, signing_key
 from aurora_atlan.persistence.analytics import Analytics
 from aurora_atlan.persistence.audit import Auditor
+from aurora_atlan.persistence.audit_log import AuditLog
+from aurora_atlan.persistence.sessions import SessionStore
 from aurora_atlan.persistence.users import UserStore
 
 if TYPE_CHECKING:
@@ -45,9 +51,10 @@ def create_app(
     """
     settings = supervisor.settings
     events, bookings, impressions = supervisor.events, supervisor.bookings, supervisor.impressions
-    users = UserStore(supervisor.database)
+    users, sessions = UserStore(supervisor.database), SessionStore(supervisor.database)
+    versions = supervisor.token_versions
     issuer = TokenIssuer(settings)
-    authenticator = Authenticator(TokenVerifier(signing_key(settings)))
+    authenticator = Authenticator(TokenVerifier(signing_key(settings), least_versions=versions.least))
     refresh_tokens = RefreshTokens(settings)
     # Half of the threads at most, so that a rush of logins never keeps bookings from being accepted.
     passwords = Passwords(waiting_max=max(1, settings.threads // 2))
@@ -59,7 +66,13 @@ def create_app(
 
     app = Application() if requests is None else Application(requests)
     app.add_route("/api/auth/register", Register(users, passwords, issuer, refresh_tokens, limits))
-    app.add_route("/api/auth/login", Login(users, passwords, issuer, refresh_tokens, limits))
+    app.add_route("/api/auth/login", Login(users, sessions, passwords, issuer, refresh_tokens, limits))
+    app.add_route("/api/auth/refresh", Refresh(sessions, issuer, refresh_tokens, limits))
+    app.add_route("/api/auth/logout", Logout(sessions, versions, authenticator))
+    app.add_route(
+        "/api/auth/password",
+        ChangePassword(users, sessions, passwords, issuer, refresh_tokens, limits, versions, authenticator),
+    )
     app.add_route("/api/events/view", Events(reads, limits))
     app.add_route("/api/events/create", NewEvents(events, reads, authenticator))
     app.add_route("/api/events/{event_id}/view", Event(reads, limits))
@@ -75,6 +88,9 @@ def create_app(
     app.add_route("/api/admin/analytics", AnalyticsReport(Analytics(supervisor.database), impressions, authenticator))
     app.add_route("/api/admin/queue/pause", Pause(supervisor, authenticator))
     app.add_route("/api/admin/queue/resume", Resume(supervisor, authenticator))
+    app.add_route("/api/admin/users/{user_id}", AnyUser(users, authenticator))
+    app.add_route("/api/admin/users/{user_id}/role", UserRole(users, versions, authenticator))
+    app.add_route("/api/admin/audit", AuditEntries(AuditLog(supervisor.database), authenticator))
     app.add_route("/livez", Live())
     app.add_route("/readyz", Ready(supervisor, draining))
     return app

@@ -16,6 +16,7 @@ from aurora_atlan.http.refresh_tokens import RefreshTokens
 from aurora_atlan.http.representations import respond, user_json
 from aurora_atlan.http.tokens import TokenIssuer
 from aurora_atlan.http.validation import Validator, invalid
+from aurora_atlan.persistence.sessions import SessionStore
 from aurora_atlan.persistence.users import NewUser, User, UserStore
 
 
@@ -47,7 +48,7 @@ class Register:
         created = self._users.create(user, record)
         if created is None:
             raise Problem(400, "email-in-use", "An account with this e-mail address exists already.")
-        _respond_logged_in(resp, created, self._issuer, refresh_token)
+        respond_logged_in(resp, created, self._issuer, refresh_token)
 
 
 class Login:
@@ -56,12 +57,14 @@ class Login:
     def __init__(
         self,
         users: UserStore,
+        sessions: SessionStore,
         passwords: Passwords,
         issuer: TokenIssuer,
         refresh_tokens: RefreshTokens,
         limits: RateLimits,
     ) -> None:
         self._users = users
+        self._sessions = sessions
         self._passwords = passwords
         self._issuer = issuer
         self._refresh_tokens = refresh_tokens
@@ -73,19 +76,21 @@ class Login:
         self._limits.login(req)
         body = self._validator.check(read_json(req))
         # What cannot be an address or a password is looked up and verified all the same, for the time it takes.
-        email = _or_unknown(canonical_email, body["email"])
+        email = or_unknown(canonical_email, body["email"])
         self._limits.login_to(email)
-        password = _or_unknown(normalise_password, body["password"])
+        password = or_unknown(normalise_password, body["password"])
         credentials = self._users.credentials(email)
         stored = credentials.password_hash if credentials else None
         if not self._passwords.verify(stored, password) or credentials is None or stored is None:
-            raise Problem(400, "invalid-credentials", "The e-mail address or the password is wrong.")
-        user = credentials.user
+            raise _wrong()
         if self._passwords.is_outdated(stored):
-            self._users.replace_password_hash(user.id, stored, self._passwords.hash(password))
+            self._users.replace_password_hash(credentials.user.id, stored, self._passwords.hash(password))
         refresh_token, record = self._refresh_tokens.new_family()
-        self._users.add_refresh_token(user.id, record)
-        _respond_logged_in(resp, user, self._issuer, refresh_token)
+        user = self._sessions.begin(credentials, record)
+        if user is None:
+            # Changed while it was verified.
+            raise _wrong()
+        respond_logged_in(resp, user, self._issuer, refresh_token)
 
 
 def _canonical(body: dict[str, str]) -> tuple[str, str, str]:
@@ -101,7 +106,12 @@ def _canonical(body: dict[str, str]) -> tuple[str, str, str]:
     return name, email, password
 
 
-def _or_unknown(form: Callable[[str], str], text: str) -> str:
+def _wrong() -> Problem:
+    return Problem(400, "invalid-credentials", "The e-mail address or the password is wrong.")
+
+
+def or_unknown(form: Callable[[str], str], text: str) -> str:
+    """Return the canonical form of a text, or one that no account has where it has none."""
     try:
         return form(text)
     except ValueError:
@@ -109,7 +119,8 @@ def _or_unknown(form: Callable[[str], str], text: str) -> str:
         return "?"
 
 
-def _respond_logged_in(resp: falcon.Response, user: User, issuer: TokenIssuer, refresh_token: str) -> None:
+def respond_logged_in(resp: falcon.Response, user: User, issuer: TokenIssuer, refresh_token: str) -> None:
+    """Answer with a user and new tokens, which were just given out."""
     respond(
         resp,
         {

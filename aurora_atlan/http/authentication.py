@@ -8,7 +8,7 @@ from aurora_atlan.http.problems import Problem
 from aurora_atlan.http.tokens import InvalidTokenError, Principal, TokenVerifier
 
 _SCHEME = "Bearer"
-_CHALLENGE = f'{_SCHEME} realm="aurora-atlan"'
+CHALLENGE = f'{_SCHEME} realm="aurora-atlan"'
 
 
 class Authenticator:
@@ -26,7 +26,7 @@ class Authenticator:
                 "unauthenticated",
                 "Log in and send the token as Authorization: Bearer <token>.",
                 # Without an error code, as RFC 6750, section 3.1, has it for a request without a token.
-                headers={"WWW-Authenticate": _CHALLENGE},
+                headers={"WWW-Authenticate": CHALLENGE},
             )
         if principal.role not in roles:
             raise Problem(
@@ -47,7 +47,7 @@ class Authenticator:
                 401,
                 "unauthenticated",
                 "The only scheme understood is Authorization: Bearer <token>.",
-                headers={"WWW-Authenticate": _CHALLENGE},
+                headers={"WWW-Authenticate": CHALLENGE},
             )
         try:
             return self._verifier.verify(token.strip(" "))
@@ -56,5 +56,5 @@ class Authenticator:
                 401,
                 "invalid-token",
                 f"The token was refused: {error}. Log in again.",
-                headers={"WWW-Authenticate": f'{_CHALLENGE}, error="invalid_token", error_description="{error}"'},
+                headers={"WWW-Authenticate": f'{CHALLENGE}, error="invalid_token", error_description="{error}"'},
             ) from None

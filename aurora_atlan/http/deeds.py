@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from typing import Any
 
 import falcon
@@ -19,8 +20,16 @@ def deed(
         actor_id=actor.user_id,
         action=action,
         subject=subject,
-        ip=req.remote_addr,
+        ip=_address(req.remote_addr),
         request_id=request_id_of(req),
         before=before,
         after=after,
     )
+
+
+def _address(text: str) -> str | None:
+    # Behind a proxy it is what the proxy says, which need not be an address. The zone names an interface of ours.
+    try:
+        return str(ipaddress.ip_address(text.partition("%")[0]))
+    except ValueError:
+        return None

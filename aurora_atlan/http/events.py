@@ -10,6 +10,7 @@ from aurora_atlan.actors.errors import UnknownEventError
 from aurora_atlan.http import schemas
 from aurora_atlan.http.authentication import Authenticator
 from aurora_atlan.http.bodies import read_json
+from aurora_atlan.http.deeds import deed
 from aurora_atlan.http.entity_tags import is_known
 from aurora_atlan.http.event_queries import requested_events
 from aurora_atlan.http.event_reads import Answer, EventReads
@@ -17,8 +18,11 @@ from aurora_atlan.http.identifiers import path_id
 from aurora_atlan.http.rate_limits import RateLimits
 from aurora_atlan.http.representations import event_json, respond
 from aurora_atlan.http.times import parse_time
+from aurora_atlan.http.tokens import Principal
 from aurora_atlan.http.validation import Validator, invalid
+from aurora_atlan.persistence.audit_log import Deed
 from aurora_atlan.persistence.errors import StoreError
+from aurora_atlan.persistence.events import Event as StoredEvent
 from aurora_atlan.persistence.events import EventStore, NewEvent
 
 _CREATORS = frozenset({"ADMIN"})
@@ -74,10 +78,10 @@ class NewEvents:
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Create an event."""
-        self._authenticator.required(req, _CREATORS)
+        creator = self._authenticator.required(req, _CREATORS)
         new = _new_event(self._validator.check(read_json(req)))
         try:
-            created = self._events.create(new)
+            created = self._events.create(new, lambda event: _creation(req, creator, event))
         except StoreError:
             # It may exist all the same, if the answer was lost: who looks for it now must find it.
             self._reads.forget_all()
@@ -96,6 +100,10 @@ def _tell(req: falcon.Request, resp: falcon.Response, answer: Answer) -> None:
     else:
         resp.data = answer.body
         resp.content_type = falcon.MEDIA_JSON
+
+
+def _creation(req: falcon.Request, creator: Principal, event: StoredEvent) -> Deed:
+    return deed(req, creator, "event.create", f"event {event.id}", after=event_json(event, 0))
 
 
 def _new_event(body: dict[str, Any]) -> NewEvent:

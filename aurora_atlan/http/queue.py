@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import falcon
 
 from aurora_atlan.http.authentication import Authenticator
+from aurora_atlan.http.deeds import deed
 from aurora_atlan.http.identifiers import path_id
 from aurora_atlan.http.representations import respond
 
@@ -25,9 +26,9 @@ class Pause:
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Decide nothing more, for one event or for all, from when this answers; accepting goes on."""
-        self._authenticator.required(req, _OPERATORS)
+        operator = self._authenticator.required(req, _OPERATORS)
         event_id = _event_asked_for(req)
-        self._supervisor.pause(event_id)
+        self._supervisor.pause(event_id, deed=deed(req, operator, "queue.pause", _named(event_id)))
         respond(resp, {"message": f"Decisions are paused for {_named(event_id)}."})
 
 
@@ -40,9 +41,9 @@ class Resume:
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Go on with one event or with all, also with those held back after crashes."""
-        self._authenticator.required(req, _OPERATORS)
+        operator = self._authenticator.required(req, _OPERATORS)
         event_id = _event_asked_for(req)
-        self._supervisor.resume(event_id)
+        self._supervisor.resume(event_id, deed=deed(req, operator, "queue.resume", _named(event_id)))
         respond(resp, {"message": f"Decisions go on for {_named(event_id)}."})
 
 

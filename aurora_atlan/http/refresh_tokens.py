@@ -8,24 +8,31 @@ from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 from aurora_atlan.config import Settings
-from aurora_atlan.persistence.users import NewRefreshToken
+from aurora_atlan.persistence.refresh_tokens import NewRefreshToken
+from aurora_atlan.persistence.sessions import Successor
 
 _BYTES = 32
 
 
 class RefreshTokens:
-    """Makes the refresh tokens of new logins."""
+    """Makes refresh tokens."""
 
     def __init__(self, settings: Settings) -> None:
         self._lifetime = timedelta(seconds=settings.refresh_token_lifetime_s)
 
     def new_family(self) -> tuple[str, NewRefreshToken]:
         """Return the token that begins a login, for the client, and the record to store of it."""
+        token, token_hash, expires_at = self._new()
+        return token, NewRefreshToken(token_hash, uuid4(), expires_at)
+
+    def successor(self) -> tuple[str, Successor]:
+        """Return the token that takes the place of a spent one, for the client, and the record to store of it."""
+        token, token_hash, expires_at = self._new()
+        return token, Successor(token_hash, expires_at)
+
+    def _new(self) -> tuple[str, bytes, datetime]:
         token = secrets.token_urlsafe(_BYTES)
-        record = NewRefreshToken(
-            token_hash=hash_refresh_token(token), family=uuid4(), expires_at=datetime.now(UTC) + self._lifetime
-        )
-        return token, record
+        return token, hash_refresh_token(token), datetime.now(UTC) + self._lifetime
 
 
 def hash_refresh_token(token: str) -> bytes:

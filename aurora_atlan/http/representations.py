@@ -8,6 +8,7 @@ import falcon
 import orjson
 
 from aurora_atlan.http.times import format_optional_time, format_time
+from aurora_atlan.persistence.audit_log import NotedDeed
 from aurora_atlan.persistence.events import Event
 from aurora_atlan.persistence.records import Booking
 from aurora_atlan.persistence.users import User
@@ -27,6 +28,21 @@ def user_json(user: User) -> dict[str, Any]:
         "email": user.email,
         "role": user.role,
         "createdAt": format_time(user.created_at),
+    }
+
+
+def noted_deed_json(noted: NotedDeed) -> dict[str, Any]:
+    """Return an entry of the audit log as administrators see it."""
+    return {
+        "id": noted.id,
+        "at": format_time(noted.at),
+        "actorId": noted.actor_id,
+        "action": noted.action,
+        "subject": noted.subject,
+        "ip": noted.ip,
+        "requestId": noted.request_id,
+        "before": noted.before,
+        "after": noted.after,
     }
 
 

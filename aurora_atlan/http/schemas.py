@@ -21,6 +21,16 @@ _EMAIL: Schema = {
     "x-detail": "must be an e-mail address of 3 to 254 characters",
 }
 
+_PASSWORD: Schema = {
+    "type": "string",
+    "minLength": 8,
+    "maxLength": 128,
+    "x-detail": "must be a password of 8 to 128 characters",
+}
+
+# Looser: what could never be one is a wrong one, not an invalid request.
+_SECRET: Schema = {"type": "string", "maxLength": 1024, "x-detail": "must be a text"}
+
 
 def _text(length_max: int) -> Schema:
     # \S: more than white space.
@@ -63,23 +73,22 @@ REGISTER: Final = _object(
     {
         "name": _text(200),
         "email": _EMAIL,
-        "password": {
-            "type": "string",
-            "minLength": 8,
-            "maxLength": 128,
-            "x-detail": "must be a password of 8 to 128 characters",
-        },
+        "password": _PASSWORD,
     },
     required=["name", "email", "password"],
 )
 
-# Looser than REGISTER: what could never be a password is a wrong one, not an invalid request.
-LOGIN: Final = _object(
-    {
-        "email": {"type": "string", "maxLength": 1024, "x-detail": "must be a text"},
-        "password": {"type": "string", "maxLength": 1024, "x-detail": "must be a text"},
-    },
-    required=["email", "password"],
+LOGIN: Final = _object({"email": _SECRET, "password": _SECRET}, required=["email", "password"])
+
+REFRESH: Final = _object({"refreshToken": _SECRET}, required=["refreshToken"])
+
+CHANGE_PASSWORD: Final = _object(
+    {"currentPassword": _SECRET, "newPassword": _PASSWORD}, required=["currentPassword", "newPassword"]
+)
+
+CHANGE_ROLE: Final = _object(
+    {"role": {"type": "string", "enum": ["USER", "ADMIN", "OPS"], "x-detail": "must be USER, ADMIN or OPS"}},
+    required=["role"],
 )
 
 CREATE_EVENT: Final = _object(

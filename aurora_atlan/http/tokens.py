@@ -8,7 +8,9 @@ import hmac
 import secrets
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import jwt
@@ -32,6 +34,7 @@ _TOKEN_LENGTH_MAX = 2048
 _CLOCK_SKEW_S = 60
 _CACHED_MAX = 10_000
 _HEADERS_MAX = 100
+_NOTHING_VOIDED: Mapping[int, int] = MappingProxyType({})
 
 
 class InvalidTokenError(Exception):
@@ -93,10 +96,13 @@ class TokenIssuer:
 class TokenVerifier:
     """Verifies access tokens signed with any of the given keys; remembers the valid ones until they expire.
 
-    Thread-safe; a remembered token costs one look into a dict.
+    Refuses those that were voided: ``least_versions`` has, as it is now, the least version that a user's token must
+    have, if that is not any. Thread-safe; a remembered token costs two looks into dicts.
     """
 
-    def __init__(self, *keys: SigningKey, cached_max: int = _CACHED_MAX) -> None:
+    def __init__(
+        self, *keys: SigningKey, least_versions: Mapping[int, int] = _NOTHING_VOIDED, cached_max: int = _CACHED_MAX
+    ) -> None:
         self._keys = {key.key_id: key for key in keys}
         # Encoded headers of valid tokens: all tokens of one key share theirs, and reading it is half of the work.
         self._headers: dict[str, SigningKey] = {}
@@ -109,6 +115,7 @@ class TokenVerifier:
                 "verify_iat": False,
             }
         )
+        self._least_versions = least_versions
         self._cached: dict[str, tuple[Principal, int]] = {}
         self._cached_max = cached_max
         # Held by writers only: reading a dict is atomic, and a missed entry is merely verified again.
@@ -123,6 +130,8 @@ class TokenVerifier:
         principal, expires_at = known
         if expires_at <= time.time():
             raise InvalidTokenError("the token has expired")
+        if principal.token_version < self._least_versions.get(principal.user_id, 0):
+            raise InvalidTokenError("the token was revoked")
         return principal
 
     def _remember(self, token: str, known: tuple[Principal, int]) -> None:

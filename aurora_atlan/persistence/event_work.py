@@ -1,10 +1,10 @@
-"""A unit of work that also changes what is shown of events, and notes who changed it."""
+"""A unit of work that also changes what is shown of events."""
 
 from __future__ import annotations
 
 from datetime import datetime
 
-from aurora_atlan.persistence import audit_log, queries
+from aurora_atlan.persistence import queries
 from aurora_atlan.persistence.events import Event, event_of_row
 from aurora_atlan.persistence.inventory import UnitOfWork
 from aurora_atlan.persistence.records import Booking
@@ -46,7 +46,3 @@ class EventWork(UnitOfWork):
         parameters = {"event_id": event_id, "limit": limit, "at": at}
         rows = self._connection.execute(_BOOKINGS["cancel_some"], parameters).fetchall()
         return sorted((Booking(*row) for row in rows), key=lambda booking: booking.id)
-
-    def note(self, deed: audit_log.Deed) -> None:
-        """Write a deed into the audit log."""
-        audit_log.note(self._connection, deed)

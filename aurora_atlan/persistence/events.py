@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from enum import Enum
 from typing import Any, Final
 
 from aurora_atlan.persistence import queries
+from aurora_atlan.persistence.audit_log import Deed, note
 from aurora_atlan.persistence.database import Database
 from aurora_atlan.persistence.inventory import Change, Draft, UnitOfWork, encode
 from aurora_atlan.persistence.records import Kind
@@ -116,8 +118,11 @@ class EventStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def create(self, new: NewEvent) -> Event:
-        """Create an event with its inventory and the first entry of its ledger."""
+    def create(self, new: NewEvent, deed: Callable[[Event], Deed] | None = None) -> Event:
+        """Create an event with its inventory and the first entry of its ledger.
+
+        What ``deed`` makes of the new event, if given, is noted in the audit log.
+        """
         with self._database.transaction() as connection:
             parameters: dict[str, Any] = {"name": new.name, "venue": new.venue, "time": new.time}
             created = connection.execute(_SQL["create_event"], parameters).fetchone()
@@ -140,7 +145,10 @@ class EventStore:
             work.record([encode(Change(locked.inventory, [opened]), created_at)])
             row = connection.execute(_SQL["event"], {"event_id": event_id}).fetchone()
             assert row is not None
-            return event_of_row(row)
+            event = event_of_row(row)
+            if deed is not None:
+                note(connection, deed(event))
+            return event
 
     def get(self, event_id: int) -> Event | None:
         """Return the event; None when there is none, or it is gone."""

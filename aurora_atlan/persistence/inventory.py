@@ -14,7 +14,8 @@ from uuid import UUID
 
 import orjson
 
-from aurora_atlan.persistence import queries
+from aurora_atlan.persistence import audit_log, queries
+from aurora_atlan.persistence.audit_log import Deed
 from aurora_atlan.persistence.database import Connection
 from aurora_atlan.persistence.ledger import LedgerEntry, seal
 from aurora_atlan.persistence.records import Inventory, Job, Kind, NewJob, Outcome, Reason
@@ -189,6 +190,10 @@ class UnitOfWork:
         else:
             cursor = self._connection.execute(_SQL["pause_event"], {"paused": paused, "event_id": event_id})
         return cursor.rowcount == 1
+
+    def note(self, deed: Deed) -> None:
+        """Write to the audit log what this transaction does."""
+        audit_log.note(self._connection, deed)
 
 
 def _joined(members: Iterable[bytes]) -> str:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
+from typing import TypeVar
 
 from aurora_atlan.persistence.database import Connection, Database
 from aurora_atlan.persistence.durability import PostgresState, read_postgres_state
 from aurora_atlan.persistence.errors import StoreError, translated
+
+T = TypeVar("T")
 
 
 def new_owner() -> int:
@@ -45,9 +49,17 @@ class OwnerLock:
 
     def postgres_state(self) -> PostgresState:
         """Read how safe a commit is as PostgreSQL is configured now; to be called while the lock is kept."""
+        return self.read(read_postgres_state)
+
+    def read(self, look: Callable[[Connection], T]) -> T:
+        """Look at something over the lock's connection, to be called while the lock is kept.
+
+        It waits for nobody: a full pool is no outage. Raises a :class:`StoreError`, and then lets go of the lock.
+        """
         assert self._connection is not None
         try:
-            return read_postgres_state(self._connection)
+            with translated():
+                return look(self._connection)
         except StoreError:
             self.release()
             raise

@@ -1,15 +1,21 @@
-"""The users and their refresh tokens."""
+"""The users: accounts, passwords, roles."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from enum import Enum
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
-from aurora_atlan.persistence import queries
+from aurora_atlan.persistence import queries, refresh_tokens
+from aurora_atlan.persistence.audit_log import Deed, note
 from aurora_atlan.persistence.database import Connection, Database
+from aurora_atlan.persistence.refresh_tokens import NewRefreshToken
+
+# The advisory lock under which roles are changed; the number is arbitrary.
+_ROLES_LOCK = 0x6175_726F_7261_0007
 
 # Bulk insertion: small enough to stay far below the statement timeout.
 _SYNTHETIC_BATCH = 5_000
@@ -42,20 +48,19 @@ class NewUser:
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What login compares; only login may have it."""
+    """What login, or a change of password, compares; nobody else may have it."""
 
     user: User
     # None: an account that cannot log in
     password_hash: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class NewRefreshToken:
-    """A refresh token about to be stored: its SHA-256, and the login it descends from."""
+class RoleRefusal(Enum):
+    """Why a role was not changed."""
 
-    token_hash: bytes
-    family: UUID
-    expires_at: datetime
+    UNKNOWN_USER = "unknown user"
+    # Nobody else who can log in is an administrator.
+    LAST_ADMIN = "last admin"
 
 
 class UserStore:
@@ -65,8 +70,16 @@ class UserStore:
         self._database = database
         self._queries = queries.load("users")
 
-    def create(self, user: NewUser, refresh_token: NewRefreshToken | None = None) -> User | None:
-        """Add a user, and with it the first refresh token if there is one; None when the address is taken."""
+    def create(
+        self,
+        user: NewUser,
+        refresh_token: NewRefreshToken | None = None,
+        deed: Callable[[User], Deed] | None = None,
+    ) -> User | None:
+        """Add a user, and with it the first refresh token if there is one; None when the address is taken.
+
+        What ``deed`` makes of the new user, if given, is noted in the audit log.
+        """
         with self._database.transaction() as connection:
             row = connection.execute(
                 self._queries["create"],
@@ -81,7 +94,9 @@ class UserStore:
                 return None
             created = User(*row)
             if refresh_token is not None:
-                self._add_refresh_token(connection, created.id, refresh_token)
+                refresh_tokens.add(connection, created.id, refresh_token)
+            if deed is not None:
+                note(connection, deed(created))
             return created
 
     def by_id(self, user_id: int) -> User | None:
@@ -89,8 +104,13 @@ class UserStore:
         rows = self._database.rows(self._queries["by_id"], {"user_id": user_id})
         return User(*rows[0]) if rows else None
 
+    def by_email(self, email: str) -> User | None:
+        """Return the user with this address, None when there is none."""
+        rows = self._database.rows(self._queries["by_email"], {"email": email})
+        return User(*rows[0]) if rows else None
+
     def credentials(self, email: str) -> Credentials | None:
-        """Return the user with this address and the password hash; for login alone."""
+        """Return the user with this address and the password hash; for login and a change of password."""
         rows = self._database.rows(self._queries["credentials"], {"email": email})
         return Credentials(User(*rows[0][:-1]), rows[0][-1]) if rows else None
 
@@ -102,10 +122,36 @@ class UserStore:
                 {"user_id": user_id, "old_hash": old_hash, "new_hash": new_hash},
             )
 
-    def promote(self, email: str, role: str) -> User | None:
-        """Give the user with this address a role, which voids the tokens issued before; None when there is none."""
+    def change_role(
+        self, user_id: int, role: str, deed: Callable[[User, User], Deed] | None = None
+    ) -> User | RoleRefusal:
+        """Give a user a role, which voids the access tokens issued before, and return the user as of then.
+
+        The last administrator who can log in stays one, however many ask at once. What ``deed`` makes of the user
+        before and after is noted in the audit log. The role that the user has already changes and notes nothing.
+        """
         with self._database.transaction() as connection:
-            return _user(connection.execute(self._queries["promote"], {"email": email, "role": role}).fetchone())
+            connection.execute(self._queries["claim_roles"], {"key": _ROLES_LOCK})
+            before = _user(connection.execute(self._queries["lock"], {"user_id": user_id}).fetchone())
+            if before is None:
+                return RoleRefusal.UNKNOWN_USER
+            if before.role == role:
+                return before
+            if before.role == "ADMIN" and not self._has_other_admin(connection, user_id):
+                return RoleRefusal.LAST_ADMIN
+            after = self._set_role(connection, user_id, role)
+            if deed is not None:
+                note(connection, deed(before, after))
+            return after
+
+    def promote(self, email: str, role: str) -> User | None:
+        """Give the user with this address a role, also the last administrator; None when there is no such user.
+
+        Voids the access tokens issued before.
+        """
+        with self._database.transaction() as connection:
+            found = _user(connection.execute(self._queries["by_email"], {"email": email}).fetchone())
+            return None if found is None else self._set_role(connection, found.id, role)
 
     def create_synthetic(self, count: int) -> Iterator[int]:
         """Make ``count`` buyers who cannot log in and yield their ids, batch by batch, each batch committed."""
@@ -119,21 +165,14 @@ class UserStore:
                 ).fetchall()
             yield from (row[0] for row in rows)
 
-    def add_refresh_token(self, user_id: int, refresh_token: NewRefreshToken) -> None:
-        """Store a refresh token of a user."""
-        with self._database.transaction() as connection:
-            self._add_refresh_token(connection, user_id, refresh_token)
+    def _has_other_admin(self, connection: Connection, user_id: int) -> bool:
+        row = connection.execute(self._queries["has_other_admin"], {"user_id": user_id}).fetchone()
+        return row is not None and bool(row[0])
 
-    def _add_refresh_token(self, connection: Connection, user_id: int, refresh_token: NewRefreshToken) -> None:
-        connection.execute(
-            self._queries["add_refresh_token"],
-            {
-                "user_id": user_id,
-                "token_hash": refresh_token.token_hash,
-                "family": refresh_token.family,
-                "expires_at": refresh_token.expires_at,
-            },
-        )
+    def _set_role(self, connection: Connection, user_id: int, role: str) -> User:
+        user = _user(connection.execute(self._queries["set_role"], {"user_id": user_id, "role": role}).fetchone())
+        assert user is not None
+        return user
 
 
 def _user(row: tuple[Any, ...] | None) -> User | None:

@@ -337,3 +337,49 @@ def test_a_pause_holds_decisions_and_a_withdrawn_attempt_is_not_decided(api: Api
     assert too_late.status == 409
     assert too_late.json["outcome"]["status"] == "completed"
     assert api.call("POST", "/api/admin/queue/pause?eventId=999999", token=operator).status == 404
+
+
+def test_what_administrators_do_is_in_the_audit_log(api: Api):
+    """Newest first, in pages; who did it, from where, in which request, and what changed."""
+    ada = {"name": "Ada", "email": "ada@example.com", "password": "correct horse"}
+    admin_id = api.call("POST", "/api/auth/register", ada).json["user"]["id"]
+    assert UserStore(api.supervisor.database).promote("ada@example.com", "ADMIN")
+    token = api.issuer.issue(admin_id, "ADMIN", 2)
+    eve = api.call("POST", "/api/auth/register", {**ada, "email": "eve@example.com"}).json["user"]
+
+    created = api.call("POST", "/api/events/create", EVENT, token, X_Request_Id="creation")
+    event_id = created.json["id"]
+    api.call("POST", f"/api/admin/queue/pause?eventId={event_id}", token=token)
+    api.call("POST", "/api/admin/queue/resume", token=token)
+    role = f"/api/admin/users/{eve['id']}/role"
+    assert api.call("PUT", role, {"role": "OPS"}, token).json == {**eve, "role": "OPS"}
+    assert api.call("PUT", role, {"role": "OPS"}, token).status == 200
+    assert api.call("PUT", f"/api/admin/users/{admin_id}/role", {"role": "USER"}, token).status == 409
+
+    first = api.call("GET", "/api/admin/audit?limit=3", token=token)
+    rest = api.call("GET", first.headers["link"].partition("<")[2].partition(">")[0], token=token)
+    assert "link" not in rest.headers
+    entries = first.json + rest.json
+    assert [(entry["action"], entry["subject"]) for entry in entries] == [
+        ("user.role", f"user {eve['id']}"),
+        ("queue.resume", "all events"),
+        ("queue.pause", f"event {event_id}"),
+        ("event.create", f"event {event_id}"),
+    ]
+    assert {(entry["actorId"], entry["ip"]) for entry in entries} == {(admin_id, "127.0.0.1")}
+    assert (entries[0]["before"], entries[0]["after"]) == ({"role": "USER"}, {"role": "OPS"})
+    assert (entries[3]["requestId"], entries[3]["before"], entries[3]["after"]) == ("creation", None, created.json)
+
+
+def test_a_refresh_token_is_good_once(api: Api):
+    """Used a second time it ends the login that it belongs to, the successor included."""
+    ada = {"name": "Ada", "email": "ada@example.com", "password": "correct horse"}
+    first = api.call("POST", "/api/auth/register", ada).json
+    second = api.call("POST", "/api/auth/refresh", {"refreshToken": first["refreshToken"]})
+    assert second.status == 200
+    assert api.call("GET", "/api/bookings/history", token=second.json["token"]).status == 200
+
+    reused = api.call("POST", "/api/auth/refresh", {"refreshToken": first["refreshToken"]})
+    assert reused.status == 401
+    assert reused.json["type"].endswith(":invalid-refresh-token")
+    assert api.call("POST", "/api/auth/refresh", {"refreshToken": second.json["refreshToken"]}).status == 401

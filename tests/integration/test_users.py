@@ -15,7 +15,8 @@ from aurora_atlan.persistence.database import Database
 from aurora_atlan.persistence.errors import DataError, StoreError
 from aurora_atlan.persistence.events import EventStore, NewEvent
 from aurora_atlan.persistence.impressions import ImpressionCounter
-from aurora_atlan.persistence.users import NewRefreshToken, NewUser, User, UserStore
+from aurora_atlan.persistence.refresh_tokens import NewRefreshToken
+from aurora_atlan.persistence.users import NewUser, User, UserStore
 
 ADA = NewUser(name="Ada", email="ada@example.com", password_hash="a hash")
 
@@ -102,14 +103,6 @@ def test_a_user_and_the_first_refresh_token_are_one_transaction(users: UserStore
     with pytest.raises(DataError):
         users.create(NewUser("Eve", "eve@example.com", "a hash"), NewRefreshToken(b"short", uuid4(), token.expires_at))
     assert users.credentials("eve@example.com") is None
-
-
-def test_a_later_login_adds_a_refresh_token(users: UserStore, inspector: psycopg.Connection):
-    user = created(users)
-    users.add_refresh_token(user.id, refresh_token(1))
-    users.add_refresh_token(user.id, refresh_token(2))
-
-    assert inspector.execute("SELECT count(*) FROM refresh_tokens WHERE user_id = %s", (user.id,)).fetchone() == (2,)
 
 
 def test_promotion_voids_the_tokens_issued_before(users: UserStore, inspector: psycopg.Connection):

@@ -533,6 +533,14 @@ class OwnerLockDouble:
         """Tell how safe a commit is."""
         return PostgresState(fsync=True, full_page_writes=True, synchronous_commit="on", version="18")
 
+    def read(self, look: Callable[[Any], Any]) -> None:
+        """Ask for what no simulation knows of."""
+        try:
+            self._server.reachable()
+        except TransientError:
+            self.release()
+            raise
+
     def release(self) -> None:
         """Let go of the lock."""
         self._server.owners.discard(self._owner)

@@ -8,33 +8,23 @@ import pytest
 
 from aurora_atlan.http import app as app_module
 from aurora_atlan.persistence.analytics import SalesFigures
-from http_fakes import Service, make_service
+from http_fakes import FakeAnalytics, Service, make_service
 
 PATH = "/api/admin/analytics"
 
 
-class Figures:
-    def __init__(self) -> None:
-        self.told = SalesFigures(0, 0, 0, [])
-        self.asked: list[int] = []
-
-    def figures(self, popular_max: int) -> SalesFigures:
-        self.asked.append(popular_max)
-        return self.told
+@pytest.fixture
+def figures() -> FakeAnalytics:
+    return FakeAnalytics()
 
 
 @pytest.fixture
-def figures() -> Figures:
-    return Figures()
-
-
-@pytest.fixture
-def service(monkeypatch: pytest.MonkeyPatch, figures: Figures) -> Service:
+def service(monkeypatch: pytest.MonkeyPatch, figures: FakeAnalytics) -> Service:
     monkeypatch.setattr(app_module, "Analytics", lambda _database: figures)
     return make_service(monkeypatch)
 
 
-def test_an_admin_is_told_what_is_sold(service: Service, figures: Figures):
+def test_an_admin_is_told_what_is_sold(service: Service, figures: FakeAnalytics):
     popular = [replace(service.event(), booked=2), replace(service.event(), booked=1)]
     figures.told = SalesFigures(2, 300, 100, popular)
 

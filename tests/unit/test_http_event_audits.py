@@ -8,41 +8,11 @@ from typing import Any
 import pytest
 
 from aurora_atlan.http import app as app_module
-from aurora_atlan.persistence.audit_report import AuditReport, EventAudit, Violation
+from aurora_atlan.persistence.audit_report import Violation
 from aurora_atlan.persistence.errors import StoreUnavailableError
-from http_fakes import NOW, Service, make_service
+from http_fakes import FakeAuditor, Service, make_service
 
 PATH = "/api/events/7/audit"
-
-
-class FakeAuditor:
-    def __init__(self) -> None:
-        self.asked: list[int | None] = []
-        self.violations: tuple[Violation, ...] = ()
-        self.failure: Exception | None = None
-        self.begun, self.may_end = threading.Event(), threading.Event()
-        self.may_end.set()
-
-    def run(self, event_id: int | None = None) -> AuditReport:
-        self.asked.append(event_id)
-        self.begun.set()
-        assert self.may_end.wait(10)
-        if self.failure is not None:
-            raise self.failure
-        event = EventAudit(
-            event_id=7,
-            name="Concert",
-            capacity=100,
-            sold=3,
-            seats_booked=3,
-            bookings_confirmed=2,
-            bookings_cancelled=1,
-            entries=5,
-            kinds={"opened": 1, "confirmed": 3, "cancelled": 1},
-            violations_found=len(self.violations),
-            violations=self.violations,
-        )
-        return AuditReport(at=NOW, duration_s=0.123456, events=(event,) if event_id == 7 else ())
 
 
 @pytest.fixture

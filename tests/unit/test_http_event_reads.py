@@ -101,8 +101,8 @@ def test_an_event_whose_creation_was_not_confirmed_is_in_the_next_list_if_it_exi
     events = service.supervisor.events
     create = events.create
 
-    def create_and_lose_the_answer(new: Any) -> Any:
-        create(new)
+    def create_and_lose_the_answer(new: Any, deed: Any) -> Any:
+        create(new, deed)
         raise StoreUnavailableError("connection lost")
 
     monkeypatch.setattr(events, "create", create_and_lose_the_answer)

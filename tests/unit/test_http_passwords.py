@@ -37,14 +37,15 @@ def test_an_unreadable_stored_hash_is_no_error_of_the_client(passwords: Password
 
 
 def test_verifying_against_nothing_takes_as_long_as_against_a_hash(passwords: Passwords):
+    """Measured as processor time of this thread, which others on the machine do not change much."""
     stored = passwords.hash("correct horse")
 
     def fastest_of_five(hash_or_none: str | None) -> float:
         durations = []
         for _ in range(5):
-            began = time.perf_counter()
+            began = time.thread_time()
             passwords.verify(hash_or_none, "wrong horse")
-            durations.append(time.perf_counter() - began)
+            durations.append(time.thread_time() - began)
         return min(durations)
 
     known, unknown = fastest_of_five(stored), fastest_of_five(None)

@@ -105,6 +105,32 @@ def test_an_address_tries_no_more_accounts_than_allowed(service: Service) -> Non
     assert [log_in(service, f"u{number}@x.org").status_code for number in range(4)] == [400, 400, 400, 429]
 
 
+def test_refreshing_counts_with_logging_in_from_an_address(service: Service) -> None:
+    """Guessing refresh tokens is no faster than guessing passwords."""
+    body = {"refreshToken": "a guess"}
+
+    def refresh() -> int:
+        return service.client.simulate_post("/api/auth/refresh", json=body, remote_addr="192.0.2.1").status_code
+
+    assert [refresh(), log_in(service, "a@x.org").status_code, refresh(), refresh()] == [401, 400, 401, 429]
+
+
+def test_a_found_token_does_not_help_to_guess_the_password(service: Service) -> None:
+    """A change of password counts with logging in, by account and by address."""
+    account = register(service, "a@x.org").json
+    body = {"currentPassword": "wrong password", "newPassword": "battery staple"}
+
+    def change(address: str) -> int:
+        headers = {"Authorization": f"Bearer {account['token']}"}
+        path = "/api/auth/password"
+        return service.client.simulate_post(path, json=body, headers=headers, remote_addr=address).status_code
+
+    assert [change("192.0.2.1"), log_in(service, "a@x.org", "192.0.2.2").status_code] == [400, 400]
+    assert change("192.0.2.3") == 429
+    assert [log_in(service, f"{number}@x.org", "192.0.2.4").status_code for number in range(3)] == [400] * 3
+    assert change("192.0.2.4") == 429
+
+
 def test_accounts_are_made_no_faster_than_allowed(service: Service) -> None:
     """From one address."""
     assert register(service, "a@x.org").status_code == 200

@@ -289,6 +289,29 @@ def test_a_refused_token_is_not_remembered(verifier: TokenVerifier):
     assert refused not in verifier._cached
 
 
+@pytest.mark.parametrize("remembered", [False, True])
+def test_a_voided_token_is_refused_whether_it_was_seen_before_or_not(remembered: bool):
+    least: dict[int, int] = {}
+    verifier, issuer = TokenVerifier(KEY, least_versions=least), TokenIssuer(SETTINGS)
+    old, others = issuer.issue(7, "USER", 1), issuer.issue(8, "USER", 1)
+    if remembered:
+        assert verifier.verify(old)
+    least[7] = 2
+
+    for _ in range(2):
+        with pytest.raises(InvalidTokenError, match="revoked"):
+            verifier.verify(old)
+    assert verifier.verify(issuer.issue(7, "USER", 2))
+    assert verifier.verify(others)
+
+
+def test_a_token_newer_than_what_is_known_is_good():
+    """Another process issued it after a change that this one has not heard of yet."""
+    verifier = TokenVerifier(KEY, least_versions={7: 2})
+
+    assert verifier.verify(TokenIssuer(SETTINGS).issue(7, "USER", 3)).token_version == 3
+
+
 @pytest.mark.parametrize("secret", [None, "too short"])
 def test_a_missing_or_short_secret_is_a_configuration_error(secret: str | None):
     class Lax:
