@@ -21,6 +21,7 @@ from aurora_atlan.persistence.impressions import ImpressionCounter
 from aurora_atlan.persistence.jobs import JobStore
 from aurora_atlan.persistence.migrate import migrate
 from aurora_atlan.persistence.ownership import OwnerLock
+from aurora_atlan.persistence.receipts import ReceiptSigner
 
 _PROBE_EVERY_S = 0.5
 # Until the database has been reached for the first time.
@@ -69,6 +70,8 @@ class Liaison:
         ]
         # The key that all processes over this database share; None until it was read.
         self.installation_key: bytes | None = None
+        # Signs with it; None until then.
+        self.receipts: ReceiptSigner | None = None
         # None until they were read.
         self.redis_state: RedisState | None = None
         self.postgres_state: PostgresState | None = None
@@ -115,6 +118,7 @@ class Liaison:
                 self.postgres_state = self._owner_lock.postgres_state()
                 self._read_postgres_at = time.monotonic() + _READ_DURABILITY_EVERY_S
                 self._judge_durability()
+            self.receipts = self.receipts or ReceiptSigner(key)
             # The last that is learned at the start: whoever finds it here finds the rest.
             self.installation_key = key
         except StoreError as error:
