@@ -17,14 +17,20 @@ from aurora_atlan.actors.errors import UnknownEventError
 from aurora_atlan.actors.health import ComponentHealth, HealthReport
 from aurora_atlan.actors.messages import BookTickets, JobStatus, Receipt
 from aurora_atlan.actors.metrics import Metrics
+from aurora_atlan.actors.notices import NoticeBoard
+from aurora_atlan.actors.queue_report import Condition, QueueReport
+from aurora_atlan.actors.receipts import SignedReceipt, Verdict
 from aurora_atlan.config import Settings
 from aurora_atlan.http import app as app_module
 from aurora_atlan.http.app import create_app
 from aurora_atlan.http.passwords import Passwords
 from aurora_atlan.http.tokens import TokenIssuer
+from aurora_atlan.persistence.audit_log import Deed
 from aurora_atlan.persistence.bookings import HistoryEntry
+from aurora_atlan.persistence.dead_letters import DeadLetter
 from aurora_atlan.persistence.events import Event, EventFilter, NewEvent
 from aurora_atlan.persistence.jobs import Backlog
+from aurora_atlan.persistence.queue_pages import Place, QueuePage
 from aurora_atlan.persistence.rate_counters import RateCounters
 from aurora_atlan.persistence.records import Booking
 from aurora_atlan.persistence.users import Credentials, NewRefreshToken, NewUser, User
@@ -122,6 +128,58 @@ class FakeUsers:
         self.refresh_tokens.append((user_id, refresh_token))
 
 
+class FakeAuditLog:
+    def __init__(self) -> None:
+        self.deeds: list[Deed] = []
+        self.failure: Exception | None = None
+
+    def add(self, deed: Deed) -> None:
+        if self.failure is not None:
+            raise self.failure
+        self.deeds.append(deed)
+
+
+class FakeQueueDesk:
+    """Answers what the test lines up, and keeps what it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[object, ...]] = []
+        self.found = QueuePage((), None)
+        self.removed = 0
+        self.failure: Exception | None = None
+
+    def page(self, limit: int, after: Place | None = None, only_event: int | None = None) -> QueuePage:
+        if self.failure is not None:
+            raise self.failure
+        self.asked.append((limit, after, only_event))
+        return self.found
+
+    def clean(self, statuses: list[str], older_than_s: float, removed_max: int) -> int:
+        if self.failure is not None:
+            raise self.failure
+        self.asked.append((statuses, older_than_s, removed_max))
+        return self.removed
+
+
+class FakeDeadLetters:
+    def __init__(self) -> None:
+        self.letters: list[DeadLetter] = []
+        self.failure: Exception | None = None
+
+    def page(self, limit: int, before: tuple[datetime, int, int] | None = None) -> list[DeadLetter]:
+        def key(letter: DeadLetter) -> tuple[datetime, int, int]:
+            return letter.failed_at, letter.event_id, letter.entry_number
+
+        older = [letter for letter in self.letters if before is None or key(letter) < before]
+        return sorted(older, key=key, reverse=True)[:limit]
+
+    def attempt_again(self, job_id: UUID, request_id: str | None = None) -> BookTickets:
+        if self.failure is not None:
+            raise self.failure
+        [letter] = [letter for letter in self.letters if letter.job_id == job_id]
+        return BookTickets(letter.event_id, letter.user_id, letter.quantity, request_id=request_id)
+
+
 class FakeSupervisor:
     """Accepts everything for events that exist; ``failure`` is raised instead when it is set."""
 
@@ -145,6 +203,23 @@ class FakeSupervisor:
         self.rate_counters = RateCounters(settings, lambda: False)
         # None: Redis is out of reach.
         self.waiting: Backlog | None = Backlog(0, 0, None)
+        self.notices = NoticeBoard()
+        self.queue = FakeQueueDesk()
+        self.dead_letters = FakeDeadLetters()
+        self.audit_log = FakeAuditLog()
+        self.report = QueueReport(
+            waiting=5,
+            active=2,
+            completed=30,
+            failed=4,
+            condition=Condition.HEALTHY,
+            stalled_jobs=0,
+            quarantined_events=0,
+            paused=False,
+            oldest_waiting_s=1.23456,
+        )
+        self.verdict = Verdict(None, None)
+        self.shown: list[SignedReceipt] = []
 
     def submit(self, attempt: BookTickets) -> Receipt:
         if self.failure is not None:
@@ -155,14 +230,31 @@ class FakeSupervisor:
         return Receipt(
             job_id=uuid4() if self.answer is None else self.answer.job_id,
             event_id=attempt.event_id,
+            quantity=attempt.quantity,
             queue_number=len(self.attempts),
             queue_position=len(self.attempts),
             estimated_wait_s=0.25,
+            estimated_wait_p90_s=0.65,
             accepted_at=NOW,
             replayed=self.replayed,
             durability="always",
             answer=self.answer,
+            signature="the-signature",
         )
+
+    def retry(self, job_id: UUID, request_id: str | None = None) -> Receipt:
+        return self.submit(self.dead_letters.attempt_again(job_id, request_id))
+
+    def queue_report(self) -> QueueReport:
+        if self.failure is not None:
+            raise self.failure
+        return self.report
+
+    def verify_receipt(self, receipt: SignedReceipt) -> Verdict:
+        if self.failure is not None:
+            raise self.failure
+        self.shown.append(receipt)
+        return self.verdict
 
     def cancel(self, booking_id: int, user_id: int | None = None) -> Booking:
         if self.failure is not None:
@@ -226,6 +318,7 @@ def make_service(monkeypatch: pytest.MonkeyPatch, **settings: Any) -> Service:
     """Build the API over a new fake supervisor."""
     supervisor = FakeSupervisor(Settings(**{"jwt_secret": SECRET, "rate_limits": "off", **settings}))
     monkeypatch.setattr(app_module, "UserStore", lambda _database: supervisor.users)
+    monkeypatch.setattr(app_module, "AuditLog", lambda _database: supervisor.audit_log)
     monkeypatch.setattr(app_module, "Passwords", lambda waiting_max: _passwords())
     app = create_app(supervisor)  # type: ignore[arg-type]
     return Service(supervisor, TestClient(app), TokenIssuer(supervisor.settings))

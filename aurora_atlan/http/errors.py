@@ -11,6 +11,7 @@ from aurora_atlan.actors.errors import (
     DurabilityUnmetError,
     EventQuarantinedError,
     IdempotencyConflictError,
+    NotFailedError,
     QueueFullError,
     TooManyInFlightError,
     UnavailableError,
@@ -18,7 +19,7 @@ from aurora_atlan.actors.errors import (
     UnknownEventError,
     UnknownJobError,
 )
-from aurora_atlan.http.bookings import status_path
+from aurora_atlan.http.accepted import status_path
 from aurora_atlan.http.passwords import BusyError
 from aurora_atlan.http.problems import Problem, retry_after
 from aurora_atlan.http.request_ids import request_id_of
@@ -32,6 +33,7 @@ def add_error_handlers(app: falcon.App[Any, Any]) -> None:
     app.add_error_handler(UnknownEventError, _unknown_event)
     app.add_error_handler(UnknownBookingError, _unknown_booking)
     app.add_error_handler(UnknownJobError, _unknown_job)
+    app.add_error_handler(NotFailedError, _not_failed)
     app.add_error_handler(IdempotencyConflictError, _idempotency_conflict)
     app.add_error_handler(TooManyInFlightError, _too_many_in_flight)
     app.add_error_handler(QueueFullError, _queue_full)
@@ -58,6 +60,12 @@ def _unknown_job(
     _req: falcon.Request, _resp: falcon.Response, _error: UnknownJobError, _params: dict[str, Any]
 ) -> NoReturn:
     raise Problem(404, "unknown-job", "You have no job with this id.")
+
+
+def _not_failed(
+    _req: falcon.Request, _resp: falcon.Response, error: NotFailedError, _params: dict[str, Any]
+) -> NoReturn:
+    raise Problem(409, "not-failed", f"Only a dead letter can be tried again: {error}.")
 
 
 def _idempotency_conflict(
