@@ -80,7 +80,7 @@ class QueuePages:
         # Jobs were decided while we looked, or there are more events.
         last = wanted[-1][0] if full else events[limit]
         numbers = [queued.job.queue_number for queued in jobs if queued.job.event_id == last]
-        return QueuePage(jobs, Place(last, max(numbers, default=number if last == first else 0)))
+        return QueuePage(jobs, Place(last, max(numbers, default=0)))
 
     def _events(self) -> list[int]:
         with translated(), self._client.pipeline(transaction=False) as pipeline:

@@ -24,9 +24,11 @@ def _position(supervisor: Supervisor, job_id: UUID) -> int:
 
 @pytest.mark.slow
 def test_a_position_never_grows_while_two_thousand_others_are_accepted_and_decided(
-    supervisor: Supervisor, make_event: MakeEvent, database_url: str
+    supervise: Callable[..., Supervisor], make_event: MakeEvent, database_url: str
 ) -> None:
     """Half of them are ahead and half come behind; three threads ask all the time, through their own eyes."""
+    # Small batches, so that there is something to see.
+    supervisor = supervise(batch_max=25)
     event_id = make_event(capacity=1_500)
     buyers = make_buyers(database_url, 2_001)
     supervisor.pause(event_id)
@@ -58,7 +60,7 @@ def test_a_position_never_grows_while_two_thousand_others_are_accepted_and_decid
         assert seen == sorted(seen, reverse=True)
         assert seen[-1] == 0
     # They have seen it on its way.
-    assert len({position for seen in told for position in seen}) > 2
+    assert len({position for seen in told for position in seen}) > 3
 
 
 def test_a_withdrawal_ahead_leaves_a_position_an_upper_bound(

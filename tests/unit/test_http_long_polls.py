@@ -134,15 +134,29 @@ def test_what_another_process_decides_is_seen_too(service: Service):
 
 
 @pytest.mark.usefixtures("only_when_rung")
-def test_a_ring_that_brings_no_answer_is_waited_through(service: Service):
+def test_a_ring_that_brings_no_answer_is_waited_through(service: Service, monkeypatch: pytest.MonkeyPatch):
+    """Each has the status read once more, and no oftener."""
+    looks = 0
+    look = service.supervisor.status
+
+    def status(job_id: UUID) -> JobStatus | None:
+        nonlocal looks
+        looks += 1
+        return look(job_id)
+
+    monkeypatch.setattr(service.supervisor, "status", status)
     asking = Asking(lambda: ask(service))
-    await_waiting(service, 1)
-    service.supervisor.notices.ring_for(JOB_ID)
-    service.supervisor.notices.ring_for(uuid4())
+    for rings in range(3):
+        # Once before there is a place, once before waiting.
+        wait_until(lambda rings=rings: looks == 2 + rings, 10, "it waits")  # type: ignore[misc]
+        service.supervisor.notices.ring_for(uuid4())
+        service.supervisor.notices.ring_for(JOB_ID)
+    wait_until(lambda: looks == 5, 10, "it waits again")
     decide(service)
     [result] = asking.join()
 
     assert result.json["status"] == "completed"
+    assert looks == 6
 
 
 def test_a_decided_job_is_told_at_once(service: Service):
