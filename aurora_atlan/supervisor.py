@@ -21,6 +21,7 @@ from aurora_atlan.actors.cell import EventCell, RestartPolicy
 from aurora_atlan.actors.cells import Cells
 from aurora_atlan.actors.commit import Committing
 from aurora_atlan.actors.committer import CommitterActor
+from aurora_atlan.actors.dead_letters import DeadLetters
 from aurora_atlan.actors.deletion import Deletion
 from aurora_atlan.actors.direct import DirectBooking
 from aurora_atlan.actors.editing import CapacityChanged, Describe, Editing
@@ -42,6 +43,10 @@ from aurora_atlan.actors.messages import (
     Rescan,
 )
 from aurora_atlan.actors.metrics import Metrics, NoMetrics
+from aurora_atlan.actors.notices import NoticeBoard
+from aurora_atlan.actors.queue_desk import QueueDesk
+from aurora_atlan.actors.queue_report import QueueReport, queue_report
+from aurora_atlan.actors.receipts import ReceiptDesk, SignedReceipt, Verdict
 from aurora_atlan.actors.relay import OutboxRelay
 from aurora_atlan.actors.scheduler import Scheduler
 from aurora_atlan.actors.seeding import Seeding
@@ -53,13 +58,16 @@ from aurora_atlan.config import Settings
 from aurora_atlan.persistence.audit_log import Deed
 from aurora_atlan.persistence.bookings import BookingStore
 from aurora_atlan.persistence.database import Database
+from aurora_atlan.persistence.dead_letters import DeadLetterStore
 from aurora_atlan.persistence.durability import Durability
 from aurora_atlan.persistence.errors import StoreError
 from aurora_atlan.persistence.events import Event, EventEdit, EventStore
+from aurora_atlan.persistence.finished_jobs import FinishedJobs
 from aurora_atlan.persistence.impressions import ImpressionCounter
 from aurora_atlan.persistence.jobs import Backlog, JobStore
 from aurora_atlan.persistence.outbox import Told
 from aurora_atlan.persistence.ownership import OwnerLock, new_owner
+from aurora_atlan.persistence.queue_pages import QueuePages
 from aurora_atlan.persistence.rate_counters import RateCounters
 from aurora_atlan.persistence.records import Booking
 from aurora_atlan.persistence.redis_clients import accepting_client, patient_client
@@ -99,7 +107,8 @@ class Supervisor:
         self.token_versions = TokenVersions()
         self._owner = new_owner()
         self.bookings = BookingStore(self.database, self._owner)
-        self._fast_jobs = _job_store(settings, accepting_client(settings))
+        fast = accepting_client(settings)
+        self._fast_jobs = _job_store(settings, fast)
         self._jobs = _job_store(settings, patient_client(settings))
         self._scheduler = Scheduler(time.monotonic)
         faults = Faults(settings.fault_points)
@@ -130,6 +139,9 @@ class Supervisor:
         self._gate = Gate(self.bookings, self._jobs)
         self._editing = Editing(self.bookings)
         self._deletion = Deletion(self.bookings, self.queued, self._close_queue)
+        self.dead_letters = DeadLetters(DeadLetterStore(self.database), self.bookings, self._desk)
+        self.queue = QueueDesk(self._switchboard, QueuePages(fast), FinishedJobs(fast, settings.job_ttl_s))
+        self._receipt_desk = ReceiptDesk(self.bookings, self._desk)
         self._relay = OutboxRelay(self.database, on_outcome, faults)
         self._liaison = Liaison(
             settings,
@@ -222,11 +234,21 @@ class Supervisor:
         """
         if not self._accepting:
             raise UnavailableError("the service is stopping; try again")
-        return self._acceptance.accept(attempt, self._liaison.installation_key, self._liaison.durability, waiting)
+        liaison = self._liaison
+        return self._acceptance.accept(attempt, liaison.installation_key, liaison.durability, liaison.receipts, waiting)
 
     def status(self, job_id: UUID) -> JobStatus | None:
         """Return where a job stands; None when it is unknown. Raises UnavailableError."""
         return self._desk.status(job_id)
+
+    @property
+    def notices(self) -> NoticeBoard:
+        """Where one may wait until a job that this process decides has its outcome."""
+        return self._switchboard.notices
+
+    def verify_receipt(self, receipt: SignedReceipt) -> Verdict:
+        """Tell whether this installation gave that receipt, and what became of its job. Raises UnavailableError."""
+        return self._receipt_desk.check(self._liaison.receipts, receipt)
 
     def cancel(self, booking_id: int, user_id: int | None = None) -> Booking:
         """Cancel a booking and free its seats, exactly once; see :meth:`Gate.cancel`."""
@@ -235,6 +257,7 @@ class Supervisor:
     def withdraw(self, job_id: UUID, user_id: int | None = None) -> None:
         """Take a waiting job out of the queue; see :meth:`Gate.withdraw`."""
         self._gate.withdraw(job_id, user_id)
+        self.notices.ring_for(job_id)
 
     def set_capacity(self, event_id: int, capacity: int) -> CapacityChanged:
         """Set an event's capacity, not below what is sold; see :meth:`Editing.set_capacity`."""
@@ -273,7 +296,7 @@ class Supervisor:
     def health(self) -> HealthReport:
         """Return the state of the service as known now; asks nobody, so it never waits."""
         board, liaison, settings = self._switchboard, self._liaison, self.settings
-        gatherers = all(ref is not None and ref.is_alive() for ref in (board.journal, board.committer, board.patient))
+        gatherers = self._gatherers_run()
         known = liaison.installation_key is not None
         redis = redis_health(board, liaison.redis_state, self._losses)
         postgresql = postgres_health(board, liaison.postgres_state, reached=known)
@@ -304,6 +327,38 @@ class Supervisor:
         except StoreError as error:
             self._switchboard.redis_failed(error)
             return None
+
+    def queue_report(self) -> QueueReport:
+        """Return how much waits, is being decided and is finished, and whether it moves. Raises UnavailableError."""
+        backlog = self.backlog()
+        if backlog is None:
+            raise UnavailableError("the queue is out of reach; try again")
+        return queue_report(
+            backlog,
+            self.health(),
+            self._cells,
+            gatherers_run=self._gatherers_run(),
+            paused=self._all_paused(),
+            stuck_s=self.settings.stuck_s,
+            now=time.monotonic(),
+        )
+
+    def retry(self, job_id: UUID, request_id: str | None = None) -> Receipt:
+        """Queue what a dead letter had wanted as a new job; the old one stays as it is.
+
+        Raises UnknownJobError, NotFailedError, and what :meth:`submit` raises.
+        """
+        return self.submit(self.dead_letters.attempt_again(job_id, request_id))
+
+    def _all_paused(self) -> bool | None:
+        try:
+            return self.bookings.all_paused(self._switchboard.postgres_patience_s(self.settings.accept_timeout_s))
+        except StoreError:
+            return None
+
+    def _gatherers_run(self) -> bool:
+        board = self._switchboard
+        return all(ref is not None and ref.is_alive() for ref in (board.journal, board.committer, board.patient))
 
     # The watching thread.
 
@@ -423,7 +478,8 @@ class Supervisor:
         if state is None:
             return
         self._actor_restarts += 1
-        log.error("event %d: its actor crashed (%r); now in %s", cell.event_id, error, state.name)
+        fields = {"event_id": cell.event_id}
+        log.error("event %d: its actor crashed (%r); now in %s", cell.event_id, error, state.name, extra=fields)
         self._cells.want(cell)
 
     def _start_gatherers(self) -> None:

@@ -19,6 +19,9 @@ from aurora_atlan.actors.errors import UnknownBookingError, UnknownEventError, U
 from aurora_atlan.actors.health import ComponentHealth, HealthReport
 from aurora_atlan.actors.messages import BookTickets, JobStatus, Receipt
 from aurora_atlan.actors.metrics import Metrics
+from aurora_atlan.actors.notices import NoticeBoard
+from aurora_atlan.actors.queue_report import Condition, QueueReport
+from aurora_atlan.actors.receipts import SignedReceipt, Verdict
 from aurora_atlan.actors.waiting import IN_THREAD, Waiting
 from aurora_atlan.config import Settings
 from aurora_atlan.http import app as app_module
@@ -29,8 +32,10 @@ from aurora_atlan.persistence.analytics import SalesFigures
 from aurora_atlan.persistence.audit_log import Deed, NotedDeed
 from aurora_atlan.persistence.audit_report import AuditReport, EventAudit, Violation
 from aurora_atlan.persistence.bookings import HistoryEntry
+from aurora_atlan.persistence.dead_letters import DeadLetter
 from aurora_atlan.persistence.events import Event, EventEdit, EventFilter, NewEvent, Seats
 from aurora_atlan.persistence.jobs import Backlog
+from aurora_atlan.persistence.queue_pages import Place, QueuePage
 from aurora_atlan.persistence.rate_counters import RateCounters
 from aurora_atlan.persistence.records import Booking
 from aurora_atlan.persistence.refresh_tokens import NewRefreshToken
@@ -211,10 +216,18 @@ class FakeSessions:
 class FakeAuditLog:
     def __init__(self) -> None:
         self.entries: list[NotedDeed] = []
+        # Those that were added by themselves.
+        self.deeds: list[Deed] = []
+        self.failure: Exception | None = None
 
     def page(self, limit: int, before_id: int | None = None) -> list[NotedDeed]:
         newest = sorted(self.entries, key=lambda entry: -entry.id)
         return [entry for entry in newest if before_id is None or entry.id < before_id][:limit]
+
+    def add(self, deed: Deed) -> None:
+        if self.failure is not None:
+            raise self.failure
+        self.deeds.append(deed)
 
 
 class FakeAuditor:
@@ -262,6 +275,49 @@ class FakeAnalytics:
         return self.told
 
 
+class FakeQueueDesk:
+    """Answers what the test lines up, and keeps what it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[object, ...]] = []
+        self.found = QueuePage((), None)
+        self.removed = 0
+        self.failure: Exception | None = None
+
+    def page(self, limit: int, after: Place | None = None, only_event: int | None = None) -> QueuePage:
+        if self.failure is not None:
+            raise self.failure
+        self.asked.append((limit, after, only_event))
+        return self.found
+
+    def clean(self, statuses: list[str], older_than_s: float, removed_max: int) -> int:
+        if self.failure is not None:
+            raise self.failure
+        self.asked.append((statuses, older_than_s, removed_max))
+        return self.removed
+
+
+class FakeDeadLetters:
+    def __init__(self) -> None:
+        self.letters: list[DeadLetter] = []
+        self.failure: Exception | None = None
+
+    def page(self, limit: int, before: tuple[datetime, int, int] | None = None) -> list[DeadLetter]:
+        def key(letter: DeadLetter) -> tuple[datetime, int, int]:
+            return letter.failed_at, letter.event_id, letter.entry_number
+
+        older = [letter for letter in self.letters if before is None or key(letter) < before]
+        return sorted(older, key=key, reverse=True)[:limit]
+
+    def attempt_again(self, job_id: UUID, request_id: str | None = None) -> BookTickets:
+        if self.failure is not None:
+            raise self.failure
+        letter = next((letter for letter in self.letters if letter.job_id == job_id), None)
+        if letter is None:
+            raise UnknownJobError("no such job")
+        return BookTickets(letter.event_id, letter.user_id, letter.quantity, request_id=request_id)
+
+
 class FakeSupervisor:
     """Accepts everything for events that exist; ``failure`` is raised instead when it is set."""
 
@@ -294,6 +350,22 @@ class FakeSupervisor:
         self.waiting_for: dict[int, int | None] = {}
         # What was to be noted in the audit log.
         self.deeds: list[Deed] = []
+        self.notices = NoticeBoard()
+        self.queue = FakeQueueDesk()
+        self.dead_letters = FakeDeadLetters()
+        self.report = QueueReport(
+            waiting=5,
+            active=2,
+            completed=30,
+            failed=4,
+            condition=Condition.HEALTHY,
+            stalled_jobs=0,
+            quarantined_events=0,
+            paused=False,
+            oldest_waiting_s=1.23456,
+        )
+        self.verdict = Verdict(None, None)
+        self.shown: list[SignedReceipt] = []
 
     def submit(self, attempt: BookTickets, waiting: Waiting = IN_THREAD) -> Receipt:
         if self.failure is not None:
@@ -304,14 +376,31 @@ class FakeSupervisor:
         return Receipt(
             job_id=uuid4() if self.answer is None else self.answer.job_id,
             event_id=attempt.event_id,
+            quantity=attempt.quantity,
             queue_number=len(self.attempts),
             queue_position=len(self.attempts),
             estimated_wait_s=0.25,
+            estimated_wait_p90_s=0.65,
             accepted_at=NOW,
             replayed=self.replayed,
             durability="always",
             answer=self.answer,
+            signature="the-signature",
         )
+
+    def retry(self, job_id: UUID, request_id: str | None = None) -> Receipt:
+        return self.submit(self.dead_letters.attempt_again(job_id, request_id))
+
+    def queue_report(self) -> QueueReport:
+        if self.failure is not None:
+            raise self.failure
+        return self.report
+
+    def verify_receipt(self, receipt: SignedReceipt) -> Verdict:
+        if self.failure is not None:
+            raise self.failure
+        self.shown.append(receipt)
+        return self.verdict
 
     def cancel(self, booking_id: int, user_id: int | None = None) -> Booking:
         if self.failure is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from uuid import UUID
@@ -18,6 +19,8 @@ from aurora_atlan.actors.errors import (
     UnavailableError,
     UnknownEventError,
 )
+from aurora_atlan.actors.estimates import wait_p50_s, wait_p90_s
+from aurora_atlan.actors.job_log import job_fields
 from aurora_atlan.actors.messages import AcceptJob, BookTickets, JobStatus, Receipt, Refused
 from aurora_atlan.actors.seeding import Seeding
 from aurora_atlan.actors.supervised import lives, tell
@@ -34,7 +37,10 @@ from aurora_atlan.persistence.jobs import (
     Unseeded,
     UserCrowded,
 )
+from aurora_atlan.persistence.receipts import Claim, ReceiptSigner
 from aurora_atlan.persistence.records import ID_MAX, QUANTITY_MAX, NewJob
+
+log = logging.getLogger(__name__)
 
 # A journal that dies is noticed within this time by those who wait for it.
 _LOOK_UP_S = 0.1
@@ -66,9 +72,14 @@ class Acceptance:
         self._direct = direct
 
     def accept(
-        self, attempt: BookTickets, installation_key: bytes | None, durability: Durability, waiting: Waiting
+        self,
+        attempt: BookTickets,
+        installation_key: bytes | None,
+        durability: Durability,
+        receipts: ReceiptSigner | None,
+        waiting: Waiting,
     ) -> Receipt:
-        """Queue the attempt; see ``Supervisor.submit`` for what it raises."""
+        """Queue the attempt; see ``Supervisor.submit`` for what it raises. Without a signer nothing is signed."""
         deadline = time.monotonic() + self._timeout_s
         _refuse_impossible(attempt)
         self._refuse_quarantined(attempt.event_id)
@@ -90,7 +101,9 @@ class Acceptance:
             return _decided_receipt(waiting.aside(lambda: direct.book(job)), durability)
         match answer:
             case Enqueued():
-                return _receipt(answer, durability)
+                if log.isEnabledFor(logging.DEBUG):
+                    log.debug("accepted", extra=job_fields(answer.job))
+                return _receipt(answer, durability, receipts)
             case EventGone():
                 raise UnknownEventError("there is no such event")
             case QueueFull():
@@ -164,18 +177,22 @@ def _refuse_impossible(attempt: BookTickets) -> None:
         raise UnknownEventError("there is no such event")
 
 
-def _receipt(enqueued: Enqueued, durability: Durability) -> Receipt:
+def _receipt(enqueued: Enqueued, durability: Durability, receipts: ReceiptSigner | None) -> Receipt:
     job = enqueued.job
     position = 0 if enqueued.decided else max(1, job.queue_number - enqueued.last_decided)
+    claim = Claim(job.job_id, job.event_id, job.quantity, job.queue_number, job.accepted_at)
     return Receipt(
         job_id=job.job_id,
         event_id=job.event_id,
+        quantity=job.quantity,
         queue_number=job.queue_number,
         queue_position=position,
-        estimated_wait_s=position * enqueued.pace_s,
+        estimated_wait_s=wait_p50_s(position, enqueued.pace_s),
+        estimated_wait_p90_s=wait_p90_s(position, enqueued.pace_s, enqueued.jitter_s),
         accepted_at=job.accepted_at,
         replayed=enqueued.known,
         durability=durability.value,
+        signature=None if receipts is None else receipts.sign(claim),
     )
 
 
@@ -184,9 +201,11 @@ def _decided_receipt(answer: JobStatus, durability: Durability) -> Receipt:
     return Receipt(
         job_id=answer.job_id,
         event_id=answer.event_id,
+        quantity=answer.quantity,
         queue_number=answer.queue_number,
         queue_position=0,
         estimated_wait_s=0.0,
+        estimated_wait_p90_s=0.0,
         accepted_at=answer.accepted_at or answer.finished_at,
         replayed=False,
         durability=durability.value,

@@ -16,6 +16,7 @@ from typing import Any
 from uuid import UUID
 
 from aurora_atlan.actors.cell import EventCell
+from aurora_atlan.actors.job_log import batch_fields, job_fields
 from aurora_atlan.actors.messages import (
     Batch,
     BatchAnswer,
@@ -93,6 +94,9 @@ class BookingActor(SupervisedActor):
         self._flush_told = False
         # Messages about accepted jobs, for passivation.
         self._handled = 0
+
+    def __str__(self) -> str:
+        return f"{type(self).__name__} of event {self._cell.event_id}"
 
     def prepare(self) -> None:
         """Come into being; there is nothing to inherit."""
@@ -208,10 +212,11 @@ class BookingActor(SupervisedActor):
                 self._cell.committed(self._generation, time.monotonic())
                 if not self._again:
                     self._solo_failures.clear()
-            case BatchFailed():
-                self._bisect(batch)
+            case BatchFailed(_, error):
+                self._bisect(batch, error)
             case BatchFenced():
-                log.warning("event %d: another process has taken it over", self._cell.event_id)
+                fields = batch_fields(batch.jobs)
+                log.warning("event %d: another process has taken it over", self._cell.event_id, extra=fields)
                 # What the other owner has decided meanwhile, the ledger will say.
                 self._again.appendleft(batch.jobs)
                 self._epoch = None
@@ -257,12 +262,16 @@ class BookingActor(SupervisedActor):
         count = min(self._batch_max, len(self._pending))
         return tuple(self._pending.popleft() for _ in range(count))
 
-    def _bisect(self, batch: Batch) -> None:
+    def _bisect(self, batch: Batch, error: str) -> None:
         if len(batch.jobs) == 1:
-            job_id = batch.jobs[0].job_id
-            self._solo_failures[job_id] = self._solo_failures.get(job_id, 0) + 1
+            [job] = batch.jobs
+            tries = self._solo_failures[job.job_id] = self._solo_failures.get(job.job_id, 0) + 1
+            fields = {**job_fields(job), "tries": tries}
+            log.warning("event %d: a job cannot be decided: %s", self._cell.event_id, error, extra=fields)
             self._again.appendleft(batch.jobs)
         else:
+            fields = batch_fields(batch.jobs)
+            log.warning("event %d: a batch is divided: %s", self._cell.event_id, error, extra=fields)
             middle = len(batch.jobs) // 2
             self._again.extendleft((batch.jobs[middle:], batch.jobs[:middle]))
 

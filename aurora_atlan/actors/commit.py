@@ -12,6 +12,7 @@ from datetime import timedelta
 
 from aurora_atlan.actors.decide import Facts, decide
 from aurora_atlan.actors.faults import NO_FAULTS, Faults
+from aurora_atlan.actors.job_log import batch_fields
 from aurora_atlan.actors.messages import Batch
 from aurora_atlan.persistence.bookings import BookingStore
 from aurora_atlan.persistence.inventory import EncodedChange, Locked, Reading, UnitOfWork, encode
@@ -153,7 +154,8 @@ class Committing:
             try:
                 change, decided = self._rule(claim, read, own_ids)
             except Exception as error:  # one event's data must not stop the others'
-                log.exception("event %d: a batch could not be decided", claim.batch.event_id)
+                fields = batch_fields(claim.batch.jobs)
+                log.exception("event %d: a batch could not be decided", claim.batch.event_id, extra=fields)
                 verdicts.append(Failed(claim.batch, repr(error)))
                 continue
             changes.append(change)

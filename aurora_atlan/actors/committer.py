@@ -6,6 +6,7 @@ somebody else went on holding the row, one event at a time, and waits for that r
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -23,6 +24,7 @@ from aurora_atlan.actors.commit import (
     Verdict,
 )
 from aurora_atlan.actors.gathering import Gatherer
+from aurora_atlan.actors.job_log import job_fields
 from aurora_atlan.actors.messages import (
     Batch,
     BatchDecided,
@@ -48,6 +50,8 @@ from aurora_atlan.persistence.errors import (
 )
 from aurora_atlan.persistence.jobs import Finish, FinishedJob, JobStore
 from aurora_atlan.persistence.records import Kind, Outcome, Reason
+
+log = logging.getLogger(__name__)
 
 _BACKOFF_MIN_S = 0.05
 _BACKOFF_MAX_S = 1.0
@@ -249,6 +253,9 @@ class CommitterActor(Gatherer[HandIn]):
             batch = decided.batch
             self._switchboard.metrics.decided(batch.jobs, decided.outcomes, time.monotonic() - batch.handed_in_at)
             tell(batch.sender, BatchDecided(batch.batch_id, decided.epoch, decided.last_queue_number))
+            self._switchboard.notices.ring(batch.jobs)
+            if batch.poisoned:
+                _log_failed(decided)
 
     def _release_leases(self) -> None:
         leases, self._leases = self._leases, []
@@ -258,6 +265,13 @@ class CommitterActor(Gatherer[HandIn]):
             except StoreError:
                 # They end by themselves.
                 return
+
+
+def _log_failed(decided: Decided) -> None:
+    for job, outcome in zip(decided.batch.jobs, decided.outcomes, strict=True):
+        if outcome.kind is Kind.FAILED:
+            fields = {**job_fields(job), "reason": outcome.reason}
+            log.error("event %d: a job has failed for ever; it is a dead letter now", job.event_id, extra=fields)
 
 
 def _gone(batch: Batch) -> Decided:

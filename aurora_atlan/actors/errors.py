@@ -25,6 +25,10 @@ class AlreadyDecidedError(BookingError):
     """The job has its answer and cannot be withdrawn any more."""
 
 
+class NotFailedError(BookingError):
+    """The job is no dead letter: it has another answer, or none yet."""
+
+
 class CapacityBelowSoldError(BookingError):
     """The capacity asked for is below what is sold already."""
 

@@ -21,6 +21,7 @@ from aurora_atlan.persistence.impressions import ImpressionCounter
 from aurora_atlan.persistence.jobs import JobStore
 from aurora_atlan.persistence.migrate import migrate
 from aurora_atlan.persistence.ownership import OwnerLock
+from aurora_atlan.persistence.receipts import ReceiptSigner
 from aurora_atlan.persistence.token_versions import TokenVersions
 
 _PROBE_EVERY_S = 0.5
@@ -75,6 +76,8 @@ class Liaison:
         ]
         # The key that all processes over this database share; None until it was read.
         self.installation_key: bytes | None = None
+        # Signs with it; None until then.
+        self.receipts: ReceiptSigner | None = None
         # None until they were read.
         self.redis_state: RedisState | None = None
         self.postgres_state: PostgresState | None = None
@@ -124,6 +127,7 @@ class Liaison:
             if time.monotonic() >= self._read_token_versions_at:
                 self._read_token_versions_at = time.monotonic() + _READ_TOKEN_VERSIONS_EVERY_S
                 self._owner_lock.read(self._token_versions.refresh)
+            self.receipts = self.receipts or ReceiptSigner(key)
             # The last that is learned at the start: whoever finds it here finds the rest.
             self.installation_key = key
         except StoreError as error:

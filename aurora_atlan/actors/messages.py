@@ -52,7 +52,14 @@ class JobStatus:
     accepted_at: datetime | None
     finished_at: datetime | None
     booking: Booking | None
+    # Seconds until its decision, as likely less as more; and what nine of ten do not exceed.
     estimated_wait_s: float
+    estimated_wait_p90_s: float = 0.0
+
+    @property
+    def finished(self) -> bool:
+        """True once it has its answer."""
+        return self.status in (JobState.COMPLETED, JobState.FAILED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,11 +68,14 @@ class Receipt:
 
     job_id: UUID
     event_id: int
+    quantity: int
     # Its place in the event's order of acceptance; None: it was decided without queueing.
     queue_number: int | None
     # How many decisions until this one, at most; 1 is next.
     queue_position: int
+    # As those of a status.
     estimated_wait_s: float
+    estimated_wait_p90_s: float
     accepted_at: datetime
     # It was accepted before, under the same Idempotency-Key.
     replayed: bool
@@ -73,6 +83,9 @@ class Receipt:
     durability: str
     # Its answer, if it was decided at once because the queue was away.
     answer: JobStatus | None = None
+    # Of what it says, see aurora_atlan.persistence.receipts; None: it was decided without queueing, or the database
+    # that has the key was not reached yet.
+    signature: str | None = None
 
 
 class Reply:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from uuid import UUID
 
 from aurora_atlan.actors.errors import UnavailableError
+from aurora_atlan.actors.estimates import wait_p50_s, wait_p90_s
 from aurora_atlan.actors.messages import JobState, JobStatus
 from aurora_atlan.actors.switchboard import Switchboard
 from aurora_atlan.persistence.bookings import BookingStore, RecordedJob
@@ -71,7 +72,8 @@ def _waiting(queued: QueuedStatus) -> JobStatus:
         accepted_at=queued.job.accepted_at,
         finished_at=None,
         booking=None,
-        estimated_wait_s=position * queued.pace_s,
+        estimated_wait_s=wait_p50_s(position, queued.pace_s),
+        estimated_wait_p90_s=wait_p90_s(position, queued.pace_s, queued.jitter_s),
     )
 
 

@@ -60,6 +60,8 @@ class SupervisedActor(pykka.ThreadingActor):
             log.exception("%s failed to start", self)
             self.actor_stopped.set()
             self.died(error)
+        else:
+            log.debug("%s started", self)
 
     def on_receive(self, message: Any) -> None:
         """Handle one message; whatever escapes becomes an Exception, which stops this actor alone."""
@@ -85,6 +87,7 @@ class SupervisedActor(pykka.ThreadingActor):
             raise
         except BaseException as error:
             raise ActorCrashedError(f"{type(error).__name__} while {self} stopped") from error
+        log.debug("%s stopped", self)
 
     def on_failure(
         self,

@@ -87,6 +87,7 @@ _PACKAGE = "aurora_atlan.commands"
         "serve": Listed(f"{_PACKAGE}.serve", "Serve the API until Ctrl-C or SIGTERM."),
         "rush": Listed(f"{_PACKAGE}.rush", "Sell an event that thousands fight over, and prove the outcome."),
         "audit": Listed(f"{_PACKAGE}.audit", "Recompute every event from its rows and replay the ledger."),
+        "verify-receipt": Listed(f"{_PACKAGE}.verify_receipt", "Hold a booking's receipt against the ledger."),
         "create-admin": Listed(f"{_PACKAGE}.create_admin", "Create an administrator, or make an account one."),
         "make-buyers": Listed(f"{_PACKAGE}.make_buyers", "Make buyers and their tokens for load tests."),
         "migrate": Listed(f"{_PACKAGE}.migrate", "Bring the database's schema up to this version."),

@@ -13,16 +13,21 @@ from aurora_atlan.http.auth import Login, Register
 from aurora_atlan.http.authentication import Authenticator
 from aurora_atlan.http.availability import Availability
 from aurora_atlan.http.bookings import Book, Cancel, History, Status, Withdraw
+from aurora_atlan.http.dead_letters import Failed, Retry
 from aurora_atlan.http.event_audits import EventAudit
 from aurora_atlan.http.event_changes import ChangeEvent, DeleteEvent
 from aurora_atlan.http.event_reads import EventReads
 from aurora_atlan.http.events import Event, Events, NewEvents
 from aurora_atlan.http.health import Live, Ready, Startup
+from aurora_atlan.http.long_polls import LongPolls
 from aurora_atlan.http.metrics import MetricsPage, RequestMetrics
 from aurora_atlan.http.password_change import ChangePassword
 from aurora_atlan.http.passwords import Passwords
 from aurora_atlan.http.queue import Pause, Resume
+from aurora_atlan.http.queue_cleaning import Clean
+from aurora_atlan.http.queue_views import Details, Stats
 from aurora_atlan.http.rate_limits import RateLimits
+from aurora_atlan.http.receipts import VerifyReceipt
 from aurora_atlan.http.refresh_tokens import RefreshTokens
 from aurora_atlan.http.sessions import Logout, Refresh
 from aurora_atlan.http.tokens import TokenIssuer, TokenVerifier, signing_key
@@ -63,6 +68,8 @@ def create_app(
     reads = EventReads(events, impressions, wait_max_s=settings.pool_timeout_s + settings.watchdog_s)
 
     limits = RateLimits(settings, supervisor.rate_counters)
+    long_polls = LongPolls(supervisor, draining, places=max(1, settings.threads // 4))
+    audit_log = AuditLog(supervisor.database)
 
     app = Application() if requests is None else Application(requests)
     app.add_route("/api/auth/register", Register(users, passwords, issuer, refresh_tokens, limits))
@@ -81,16 +88,22 @@ def create_app(
     app.add_route("/api/events/{event_id}/availability", Availability(supervisor, reads, limits))
     app.add_route("/api/events/{event_id}/audit", EventAudit(Auditor(supervisor.database), authenticator))
     app.add_route("/api/bookings/{event_id}/book", Book(supervisor, authenticator, limits))
-    app.add_route("/api/bookings/status/{job_id}", Status(supervisor, authenticator))
+    app.add_route("/api/bookings/status/{job_id}", Status(supervisor, authenticator, long_polls))
     app.add_route("/api/bookings/jobs/{job_id}", Withdraw(supervisor, authenticator))
     app.add_route("/api/bookings/{event_id}/cancel", Cancel(supervisor, authenticator))
     app.add_route("/api/bookings/history", History(bookings, impressions, authenticator))
     app.add_route("/api/admin/analytics", AnalyticsReport(Analytics(supervisor.database), impressions, authenticator))
+    app.add_route("/api/bookings/receipts/verify", VerifyReceipt(supervisor))
+    app.add_route("/api/admin/queue/stats", Stats(supervisor, authenticator))
+    app.add_route("/api/admin/queue/details", Details(supervisor, authenticator))
+    app.add_route("/api/admin/queue/clean", Clean(supervisor, authenticator, audit_log))
+    app.add_route("/api/admin/queue/failed", Failed(supervisor, authenticator))
+    app.add_route("/api/admin/queue/retry/{job_id}", Retry(supervisor, authenticator, audit_log))
     app.add_route("/api/admin/queue/pause", Pause(supervisor, authenticator))
     app.add_route("/api/admin/queue/resume", Resume(supervisor, authenticator))
     app.add_route("/api/admin/users/{user_id}", AnyUser(users, authenticator))
     app.add_route("/api/admin/users/{user_id}/role", UserRole(users, versions, authenticator))
-    app.add_route("/api/admin/audit", AuditEntries(AuditLog(supervisor.database), authenticator))
+    app.add_route("/api/admin/audit", AuditEntries(audit_log, authenticator))
     app.add_route("/livez", Live())
     app.add_route("/readyz", Ready(supervisor, draining))
     return app

@@ -31,6 +31,12 @@ def read_optional_json(req: falcon.Request) -> object:
     return _parse(req, length)
 
 
+def refuse_body(req: falcon.Request) -> None:
+    """Raise a problem unless there is no body, or an empty object: 400, or what :func:`read_optional_json` raises."""
+    if read_optional_json(req) != {}:
+        raise Problem(400, "unexpected-body", "This takes no body; parameters go into the query of the address.")
+
+
 def _length(req: falcon.Request) -> int:
     length = req.content_length or 0
     if length > BODY_BYTES_MAX:

@@ -7,19 +7,22 @@ from typing import TYPE_CHECKING, Any
 import falcon
 
 from aurora_atlan.actors.errors import AlreadyDecidedError
-from aurora_atlan.actors.messages import BookTickets, JobState, JobStatus
+from aurora_atlan.actors.messages import BookTickets, JobStatus
 from aurora_atlan.actors.waiting import IN_THREAD
 from aurora_atlan.http import schemas
+from aurora_atlan.http.accepted import full_status, public_status, respond_accepted
 from aurora_atlan.http.authentication import Authenticator
 from aurora_atlan.http.bodies import read_optional_json
 from aurora_atlan.http.identifiers import idempotency_key, path_id, path_job_id
 from aurora_atlan.http.lane import WAITING
+from aurora_atlan.http.long_polls import LongPolls
 from aurora_atlan.http.paging import link_next, requested_page
+from aurora_atlan.http.preferences import preferred_wait_s
 from aurora_atlan.http.problems import Problem, retry_after
 from aurora_atlan.http.rate_limits import RateLimits
 from aurora_atlan.http.representations import booking_json, event_json, respond
 from aurora_atlan.http.request_ids import request_id_of
-from aurora_atlan.http.times import format_optional_time, format_time
+from aurora_atlan.http.times import format_optional_time
 from aurora_atlan.http.tokens import Principal
 from aurora_atlan.http.validation import Validator
 from aurora_atlan.persistence.bookings import BookingStore, HistoryEntry
@@ -29,12 +32,6 @@ if TYPE_CHECKING:
     from aurora_atlan.supervisor import Supervisor
 
 _BUYERS = frozenset({"USER", "ADMIN"})
-_UNFINISHED = frozenset({JobState.QUEUED, JobState.PROCESSING})
-
-
-def status_path(job_id: object) -> str:
-    """Return the address at which a job's status is found."""
-    return f"/api/bookings/status/{job_id}"
 
 
 def is_booking(method: str, path: str) -> bool:
@@ -63,43 +60,28 @@ class Book:
             BookTickets(wanted_event, buyer.user_id, quantity, idempotency_key(req), request_id_of(req)),
             req.env.get(WAITING, IN_THREAD),
         )
-        endpoint = status_path(receipt.job_id)
-        if receipt.answer is not None:
-            resp.set_header("Location", endpoint)
-            respond(resp, {**_full(receipt.answer), "statusEndpoint": endpoint})
-            return
-        resp.status = falcon.HTTP_202
-        resp.set_headers({"Location": endpoint, **retry_after(receipt.estimated_wait_s)})
-        if receipt.replayed:
-            resp.set_header("Idempotent-Replayed", "true")
-        respond(
-            resp,
-            {
-                "message": "Your booking is in the queue; ask the statusEndpoint for its outcome.",
-                "jobId": str(receipt.job_id),
-                "queuePosition": receipt.queue_position,
-                "estimatedWaitTime": round(receipt.estimated_wait_s, 3),
-                "statusEndpoint": endpoint,
-                "eventId": receipt.event_id,
-                "quantity": quantity,
-                "queueNumber": receipt.queue_number,
-                "acceptedAt": format_time(receipt.accepted_at),
-                "durability": receipt.durability,
-            },
-        )
+        respond_accepted(resp, receipt)
 
 
 class Status:
     """GET /api/bookings/status/{jobId}."""
 
-    def __init__(self, supervisor: Supervisor, authenticator: Authenticator) -> None:
+    def __init__(self, supervisor: Supervisor, authenticator: Authenticator, long_polls: LongPolls) -> None:
         self._supervisor = supervisor
         self._authenticator = authenticator
+        self._long_polls = long_polls
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, job_id: str) -> None:
-        """Tell how a job stands; its result only to its owner and to admins."""
+        """Tell how a job stands, at once or when it is decided; its result only to its owner and to admins."""
         caller = self._authenticator.optional(req)
-        status = self._supervisor.status(path_job_id(req, job_id))
+        job = path_job_id(req, job_id)
+        wait_s = preferred_wait_s(req)
+        if wait_s is None:
+            status = self._supervisor.status(job)
+        else:
+            status, waited = self._long_polls.status(job, wait_s)
+            if waited:
+                resp.set_header("Preference-Applied", f"wait={wait_s}")
         if status is None:
             raise Problem(
                 404,
@@ -107,9 +89,9 @@ class Status:
                 "No job has this id. If it was accepted, the queue has lost it undecided, and no seat is held: "
                 "book again.",
             )
-        if status.status in _UNFINISHED:
+        if not status.finished:
             resp.set_headers(retry_after(status.estimated_wait_s))
-        respond(resp, _full(status) if _may_see_all(caller, status) else _public(status))
+        respond(resp, full_status(status) if _may_see_all(caller, status) else public_status(status))
 
     on_head = on_get
 
@@ -129,7 +111,7 @@ class Withdraw:
             self._supervisor.withdraw(job, _only_own(caller))
         except AlreadyDecidedError:
             decided = self._supervisor.status(job)
-            outcome = {} if decided is None else {"outcome": _full(decided)}
+            outcome = {} if decided is None else {"outcome": full_status(decided)}
             raise Problem(
                 409, "already-decided", "The job has its answer and cannot be withdrawn.", members=outcome
             ) from None
@@ -188,28 +170,3 @@ def _only_own(caller: Principal) -> int | None:
 
 def _may_see_all(caller: Principal | None, status: JobStatus) -> bool:
     return caller is not None and (caller.user_id == status.user_id or caller.role == "ADMIN")
-
-
-def _public(status: JobStatus) -> dict[str, Any]:
-    return {
-        "jobId": str(status.job_id),
-        "status": status.status.value,
-        "queuePosition": status.queue_position,
-        "reason": None if status.reason is None else status.reason.value,
-        "result": None,
-    }
-
-
-def _full(status: JobStatus) -> dict[str, Any]:
-    return {
-        **_public(status),
-        "result": None if status.booking is None else {"booking": booking_json(status.booking)},
-        "eventId": status.event_id,
-        "userId": status.user_id,
-        "quantity": status.quantity,
-        "queueNumber": status.queue_number,
-        "attempts": status.attempts,
-        "estimatedWaitTime": round(status.estimated_wait_s, 3),
-        "acceptedAt": format_optional_time(status.accepted_at),
-        "finishedAt": format_optional_time(status.finished_at),
-    }

@@ -14,6 +14,7 @@ from aurora_atlan.actors.errors import (
     EventInUseError,
     EventQuarantinedError,
     IdempotencyConflictError,
+    NotFailedError,
     OutdatedVersionError,
     QueueFullError,
     SaleHasBegunError,
@@ -23,7 +24,7 @@ from aurora_atlan.actors.errors import (
     UnknownEventError,
     UnknownJobError,
 )
-from aurora_atlan.http.bookings import status_path
+from aurora_atlan.http.accepted import status_path
 from aurora_atlan.http.passwords import BusyError
 from aurora_atlan.http.problems import Problem, retry_after
 from aurora_atlan.http.request_ids import request_id_of
@@ -43,6 +44,7 @@ def add_error_handlers(app: falcon.App[Any, Any]) -> None:
     app.add_error_handler(CapacityBelowSoldError, _capacity_below_sold)
     app.add_error_handler(SaleHasBegunError, _sale_has_begun)
     app.add_error_handler(EventInUseError, _event_in_use)
+    app.add_error_handler(NotFailedError, _not_failed)
     app.add_error_handler(IdempotencyConflictError, _idempotency_conflict)
     app.add_error_handler(TooManyInFlightError, _too_many_in_flight)
     app.add_error_handler(QueueFullError, _queue_full)
@@ -106,6 +108,12 @@ def _event_in_use(
         "Tickets of this event are sold, or bookings wait for it. Delete it with ?force=true to cancel them all.",
         members={"confirmed": error.confirmed, "queued": error.queued},
     )
+
+
+def _not_failed(
+    _req: falcon.Request, _resp: falcon.Response, error: NotFailedError, _params: dict[str, Any]
+) -> NoReturn:
+    raise Problem(409, "not-failed", f"Only a dead letter can be tried again: {error}.")
 
 
 def _idempotency_conflict(

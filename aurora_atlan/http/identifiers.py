@@ -29,6 +29,12 @@ def path_id(req: falcon.Request, value: str) -> int:
     raise Problem(400, "malformed-id", f"An id is a whole number from 1 to {ID_MAX}, written in plain digits.")
 
 
+def parameter_id(req: falcon.Request, name: str) -> int | None:
+    """Return the id in a query parameter, written as in a path; None without one. Raises a 400 problem."""
+    value = req.get_param(name)
+    return None if value is None else path_id(req, value)
+
+
 def path_job_id(req: falcon.Request, value: str) -> UUID:
     """Return the job id in a path, a UUID in its canonical lower-case form; raises a 400 problem otherwise."""
     if _CANONICAL_UUID.fullmatch(value) and not _percent_encoded(req):

@@ -118,8 +118,7 @@ class _Standing(Collector):
             return
         yield GaugeMetricFamily("aurora_queue_jobs", "Jobs that wait in Redis, of all processes.", backlog.jobs)
         yield GaugeMetricFamily("aurora_queue_events", "Events with jobs that wait.", backlog.events)
-        oldest = backlog.oldest_accepted_at
-        age_s = 0.0 if oldest is None else max(0.0, (datetime.now(UTC) - oldest).total_seconds())
+        age_s = backlog.oldest_waits_s(datetime.now(UTC))
         yield GaugeMetricFamily("aurora_queue_oldest_seconds", "How long the oldest of them has waited.", age_s)
 
 

@@ -1,10 +1,12 @@
-"""Keyset paging: a page is what follows an id; the next page's address travels in a Link header."""
+"""Keyset paging: a page is what follows an id, or a key; the next page's address travels in a Link header."""
 
 from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Mapping
 from dataclasses import dataclass
+from urllib.parse import urlencode
 
 import falcon
 
@@ -24,23 +26,44 @@ class Page:
     cursor: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class KeyPage:
+    """The part of a list whose order is that of a key of several numbers."""
+
+    limit: int
+    # The last key of the page before; None asks for the first page.
+    cursor: tuple[int, ...] | None
+
+
 def requested_page(req: falcon.Request) -> Page:
     """Return the page that ``?limit=&cursor=`` ask for; raises a 400 problem when they are not valid."""
-    params = req.params
-    limit = params.get("limit", LIMIT_DEFAULT)
-    if not isinstance(limit, int):
-        if not (isinstance(limit, str) and limit.isascii() and limit.isdigit() and len(limit) <= len(str(LIMIT_MAX))):
-            raise invalid_parameter("limit", f"must be a whole number from 1 to {LIMIT_MAX}, once")
-        limit = int(limit)
-        if not 1 <= limit <= LIMIT_MAX:
-            raise invalid_parameter("limit", f"must be a whole number from 1 to {LIMIT_MAX}, once")
-    cursor = params.get("cursor")
-    return Page(limit, None if cursor is None else _decode(cursor))
+    limit = whole_number(req, "limit", 1, LIMIT_MAX, LIMIT_DEFAULT)
+    cursor = req.params.get("cursor")
+    return Page(limit, None if cursor is None else _decode(cursor, "id", 1)[0])
+
+
+def requested_key_page(req: falcon.Request, kind: str, numbers: int) -> KeyPage:
+    """Return the same of a list whose keys have so many numbers; ``kind`` sets its cursors apart from others'."""
+    limit = whole_number(req, "limit", 1, LIMIT_MAX, LIMIT_DEFAULT)
+    cursor = req.params.get("cursor")
+    return KeyPage(limit, None if cursor is None else _decode(cursor, kind, numbers))
+
+
+def whole_number(req: falcon.Request, name: str, least: int, most: int, default: int) -> int:
+    """Return a query parameter, or the default without one; raises a 400 problem unless it lies in these limits."""
+    value = req.params.get(name)
+    if value is None:
+        return default
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= len(str(most)):
+        number = int(value)
+        if least <= number <= most:
+            return number
+    raise invalid_parameter(name, f"must be a whole number from {least} to {most}, once")
 
 
 def next_address(path: str, page: Page, last_id: int) -> str:
     """Return the address, relative to the server, of the page that follows ``last_id``."""
-    return f"{path}?limit={page.limit}&cursor={_encode(last_id)}"
+    return f"{path}?limit={page.limit}&cursor={_encode('id', last_id)}"
 
 
 def link_next(req: falcon.Request, resp: falcon.Response, page: Page, last_id: int) -> None:
@@ -48,25 +71,39 @@ def link_next(req: falcon.Request, resp: falcon.Response, page: Page, last_id: i
     resp.append_link(next_address(req.path, page, last_id), "next")
 
 
+def link_next_key(
+    req: falcon.Request,
+    resp: falcon.Response,
+    page: KeyPage,
+    kind: str,
+    last_key: tuple[int, ...],
+    others: Mapping[str, object] | None = None,
+) -> None:
+    """Tell the address of the page that follows ``last_key``, under the same other parameters."""
+    query = {"limit": page.limit, "cursor": _encode(kind, *last_key), **(others or {})}
+    resp.append_link(f"{req.path}?{urlencode(query)}", "next")
+
+
 def invalid_parameter(name: str, detail: str) -> Problem:
     """Return the 400 problem for a query parameter that is not as ``detail`` says."""
     return Problem(400, "invalid-query", f"The query parameter {name} {detail}.")
 
 
-def _encode(last_id: int) -> str:
-    return base64.urlsafe_b64encode(b"id:%d" % last_id).decode().rstrip("=")
+def _encode(kind: str, *numbers: int) -> str:
+    text = ":".join((kind, *map(str, numbers)))
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
-def _decode(cursor: str | list[str]) -> int:
+def _decode(cursor: str | list[str], kind: str, count: int) -> tuple[int, ...]:
     if isinstance(cursor, str):
         try:
             decoded = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
         except (binascii.Error, ValueError):
             decoded = b""
-        digits = decoded.removeprefix(b"id:")
-        if digits != decoded and digits.isdigit() and len(digits) <= len(str(ID_MAX)):
-            last_id = int(digits)
+        _, *digits = decoded.split(b":", count + 1)
+        if len(digits) == count and all(part.isdigit() and len(part) <= len(str(ID_MAX)) for part in digits):
+            numbers = tuple(map(int, digits))
             # Only what we gave out: base64 has several spellings of the same bytes.
-            if last_id <= ID_MAX and cursor == _encode(last_id):
-                return last_id
+            if max(numbers) <= ID_MAX and cursor == _encode(kind, *numbers):
+                return numbers
     raise invalid_parameter("cursor", "must be taken, unchanged, from the Link header of the page before")

@@ -8,13 +8,13 @@ import falcon
 
 from aurora_atlan.http.authentication import Authenticator
 from aurora_atlan.http.deeds import deed
-from aurora_atlan.http.identifiers import path_id
+from aurora_atlan.http.identifiers import parameter_id
 from aurora_atlan.http.representations import respond
 
 if TYPE_CHECKING:
     from aurora_atlan.supervisor import Supervisor
 
-_OPERATORS = frozenset({"ADMIN", "OPS"})
+OPERATORS = frozenset({"ADMIN", "OPS"})
 
 
 class Pause:
@@ -26,8 +26,8 @@ class Pause:
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Decide nothing more, for one event or for all, from when this answers; accepting goes on."""
-        operator = self._authenticator.required(req, _OPERATORS)
-        event_id = _event_asked_for(req)
+        operator = self._authenticator.required(req, OPERATORS)
+        event_id = parameter_id(req, "eventId")
         self._supervisor.pause(event_id, deed=deed(req, operator, "queue.pause", _named(event_id)))
         respond(resp, {"message": f"Decisions are paused for {_named(event_id)}."})
 
@@ -41,15 +41,10 @@ class Resume:
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Go on with one event or with all, also with those held back after crashes."""
-        operator = self._authenticator.required(req, _OPERATORS)
-        event_id = _event_asked_for(req)
+        operator = self._authenticator.required(req, OPERATORS)
+        event_id = parameter_id(req, "eventId")
         self._supervisor.resume(event_id, deed=deed(req, operator, "queue.resume", _named(event_id)))
         respond(resp, {"message": f"Decisions go on for {_named(event_id)}."})
-
-
-def _event_asked_for(req: falcon.Request) -> int | None:
-    value = req.get_param("eventId")
-    return None if value is None else path_id(req, value)
 
 
 def _named(event_id: int | None) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from aurora_atlan.persistence.records import CAPACITY_MAX
+from aurora_atlan.persistence.records import CAPACITY_MAX, ID_MAX
 
 Schema = dict[str, Any]
 
@@ -116,5 +116,23 @@ UPDATE_EVENT: Final[Schema] = {
     "minProperties": 1,
     "x-detail": "must be an object with at least one member to change",
 }
+
+RECEIPT: Final = _object(
+    {
+        "jobId": {
+            "type": "string",
+            "pattern": "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$",
+            # $ also matches before a line end.
+            "maxLength": 36,
+            "x-detail": "must be a job id: a UUID in lower case",
+        },
+        "eventId": _integer(1, ID_MAX),
+        "quantity": _integer(1, QUANTITY_MAX),
+        "queueNumber": _integer(1, ID_MAX),
+        "acceptedAt": _time(),
+        "signature": {"type": "string", "maxLength": 256, "x-detail": "must be a text of up to 256 characters"},
+    },
+    required=["jobId", "eventId", "quantity", "queueNumber", "acceptedAt", "signature"],
+)
 
 BOOK: Final = _object({"quantity": _integer(1, QUANTITY_MAX)}, required=[])

@@ -75,6 +75,8 @@ class Server:
         connections closed; those unanswered after ``timeout_s`` are cut off. The operators' listener goes last.
         """
         self._draining.set()
+        # Whoever waits for an outcome is told how it stands.
+        self._supervisor.notices.ring_all()
         with self._lock:
             if self._stopped:
                 return

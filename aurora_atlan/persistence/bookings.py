@@ -61,6 +61,11 @@ class BookingStore:
         [(key,)] = self._database.rows(_SQL["installation_key"])
         return bytes(key)
 
+    def all_paused(self, within_s: float | None = None) -> bool:
+        """Tell whether the decisions of all events are paused."""
+        [(paused,)] = self._database.rows(_SQL["installation_paused"], within_s=within_s)
+        return bool(paused)
+
     def get(self, booking_id: int, user_id: int | None = None) -> Booking | None:
         """Return a booking; with ``user_id``, only if it is this user's."""
         rows = self._database.rows(_SQL["booking"], {"booking_id": booking_id, "user_id": user_id})

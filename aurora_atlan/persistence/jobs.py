@@ -5,8 +5,9 @@ All keys of an event share one hash tag, ``{aa:NN}``, so that they share a slot 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -16,7 +17,17 @@ import redis
 from aurora_atlan.persistence import scripts
 from aurora_atlan.persistence.durability import RedisState, read_redis_state
 from aurora_atlan.persistence.errors import translated
-from aurora_atlan.persistence.job_ids import SHARDS, shard_of_event, shard_of_job
+from aurora_atlan.persistence.job_ids import SHARDS, shard_of_job
+from aurora_atlan.persistence.queue_keys import (
+    COMPLETED,
+    FAILED,
+    event_tag,
+    finished_key,
+    meta_key,
+    pending_key,
+    shard_tag,
+    stream_key,
+)
 from aurora_atlan.persistence.records import Job, Kind, NewJob, Outcome, Reason
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -35,6 +46,8 @@ class Enqueued:
     known: bool
     # It has its answer already.
     decided: bool = False
+    # How far single batches are from that pace, on average.
+    jitter_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,12 +119,23 @@ class Finish:
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """What waits in all events together."""
+    """What waits in all events together, and how much of what is finished Redis still holds."""
 
     jobs: int
     events: int
     # When the job that waits longest was accepted; None when none waits.
     oldest_accepted_at: datetime | None
+    # Of the jobs, those that are being decided.
+    active: int = 0
+    completed: int = 0
+    failed: int = 0
+    # How many jobs each event has.
+    jobs_of: Mapping[int, int] = field(default_factory=dict)
+
+    def oldest_waits_s(self, now: datetime) -> float:
+        """Return how long the oldest job has waited, 0 when none waits."""
+        oldest = self.oldest_accepted_at
+        return 0.0 if oldest is None else max(0.0, (now - oldest).total_seconds())
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +148,7 @@ class QueuedStatus:
     last_decided: int
     handed_in: int
     pace_s: float
+    jitter_s: float = 0.0
 
 
 class JobStore:
@@ -154,7 +179,7 @@ class JobStore:
         """Write something of no importance, over new connections: a demoted primary stays read-only for ever."""
         with translated():
             self._client.connection_pool.disconnect()
-            self._client.set(f"{_tag(0)}probe", 1, ex=60)
+            self._client.set(f"{shard_tag(0)}probe", 1, ex=60)
 
     def redis_state(self) -> RedisState:
         """Read how safe the queue is as Redis is configured now."""
@@ -181,33 +206,32 @@ class JobStore:
         """Seed many: (event, highest number, last decided number) each, in one round trip."""
         calls = []
         for event_id, highest_number, last_decided in seeds:
-            event = f"{_tag(event_id)}event:{event_id}:"
-            calls.append(scripts.Call(self._seed, [event + "meta", event + "jobs"], [highest_number, last_decided]))
+            keys = [meta_key(event_id), stream_key(event_id)]
+            calls.append(scripts.Call(self._seed, keys, [highest_number, last_decided]))
         self._scripts.run(calls)
 
     def close_queue(self, event_id: int) -> None:
         """Let no new job into the queue of an event that is gone; those that wait stay."""
         with translated():
-            self._client.hset(f"{_tag(event_id)}event:{event_id}:meta", "gone", 1)
+            self._client.hset(f"{event_tag(event_id)}event:{event_id}:meta", "gone", 1)
 
     def depth(self, event_id: int) -> int:
         """Return how many of the event's jobs are undecided."""
         with translated():
-            return int(self._client.xlen(f"{_tag(event_id)}event:{event_id}:jobs"))
+            return int(self._client.xlen(f"{event_tag(event_id)}event:{event_id}:jobs"))
 
     def read_pending(self, event_id: int, *, after: int, count: int, highest_number: int) -> Pending:
         """Read up to ``count`` undecided jobs with a queue number above ``after``, in order."""
-        tag = _tag(event_id)
-        keys = [f"{tag}event:{event_id}:jobs", f"{tag}event:{event_id}:meta"]
+        keys = [stream_key(event_id), meta_key(event_id)]
         call = scripts.Call(self._read_pending, keys, [after, count, highest_number])
         [(next_number, entries)] = self._scripts.run([call])
-        return Pending([_job_of_entry(event_id, entry) for entry in entries], next_number)
+        return Pending([job_of_entry(event_id, entry) for entry in entries], next_number)
 
     def announce(self, handed_in: Sequence[tuple[int, int]]) -> None:
         """Note for each event up to which queue number its jobs are now being processed."""
         with translated(), self._client.pipeline(transaction=False) as pipeline:
             for event_id, number in handed_in:
-                pipeline.hset(f"{_tag(event_id)}event:{event_id}:meta", "handed_in", number)
+                pipeline.hset(meta_key(event_id), "handed_in", number)
             pipeline.execute()
 
     def finish(self, finishes: Sequence[Finish]) -> None:
@@ -216,7 +240,7 @@ class JobStore:
 
     def status(self, job_id: UUID) -> QueuedStatus | None:
         """Read what Redis knows of the job; None when that is nothing."""
-        tag = f"{{aa:{shard_of_job(job_id):02d}}}:"
+        tag = shard_tag(shard_of_job(job_id))
         [reply] = self._scripts.run([scripts.Call(self._status, [f"{tag}job:{job_id}"], [tag])])
         return _queued_status(job_id, reply) if reply else None
 
@@ -224,7 +248,7 @@ class JobStore:
         """Return the number that each event's next accepted job would get; 0 where Redis does not know."""
         with translated(), self._client.pipeline(transaction=False) as pipeline:
             for event_id in event_ids:
-                pipeline.hget(f"{_tag(event_id)}event:{event_id}:meta", "next")
+                pipeline.hget(meta_key(event_id), "next")
             return [int(reply or 0) for reply in pipeline.execute()]
 
     def events_with_work(self, per_shard_max: int) -> list[int]:
@@ -234,23 +258,39 @@ class JobStore:
     def backlog(self, per_shard_max: int) -> Backlog:
         """Count what waits, in the events that wait longest of each shard; the queues' lengths cost nothing."""
         waiting = self._waiting(per_shard_max)
+        # Records that nothing was added to since they expired are still listed.
+        alive_from = int((time.time() - self._ttl_s) * 1_000_000)
         with translated(), self._client.pipeline(transaction=False) as pipeline:
+            for status in (COMPLETED, FAILED):
+                for shard in range(SHARDS):
+                    pipeline.zcount(finished_key(shard, status), alive_from, "+inf")
             for _, event_id in waiting:
-                pipeline.xlen(f"{_tag(event_id)}event:{event_id}:jobs")
-            lengths: list[int] = pipeline.execute()
-        return Backlog(sum(lengths), len(waiting), _time(int(waiting[0][0])) if waiting else None)
+                pipeline.xlen(stream_key(event_id))
+                pipeline.hmget(meta_key(event_id), "handed_in", "last_decided")
+            replies: list[Any] = pipeline.execute()
+        events = replies[2 * SHARDS :]
+        jobs_of = {event_id: length for (_, event_id), length in zip(waiting, events[::2], strict=True)}
+        return Backlog(
+            jobs=sum(jobs_of.values()),
+            events=len(waiting),
+            oldest_accepted_at=time_of(int(waiting[0][0])) if waiting else None,
+            active=sum(_active(length, meta) for length, meta in zip(events[::2], events[1::2], strict=True)),
+            completed=sum(replies[:SHARDS]),
+            failed=sum(replies[SHARDS : 2 * SHARDS]),
+            jobs_of=jobs_of,
+        )
 
     def _waiting(self, per_shard_max: int) -> list[tuple[float, int]]:
         # When the event's oldest job was accepted (us), and the event; those that wait longest first.
         with translated(), self._client.pipeline(transaction=False) as pipeline:
             for shard in range(SHARDS):
-                pipeline.zrange(f"{{aa:{shard:02d}}}:pending", 0, per_shard_max - 1, withscores=True)
+                pipeline.zrange(pending_key(shard), 0, per_shard_max - 1, withscores=True)
             replies: list[list[tuple[bytes, float]]] = pipeline.execute()
         return sorted((since, int(event_id)) for reply in replies for event_id, since in reply)
 
     def _enqueue_call(self, jobs: Sequence[NewJob]) -> scripts.Call:
         event_id = jobs[0].event_id
-        tag = _tag(event_id)
+        tag = event_tag(event_id)
         event = f"{tag}event:{event_id}:"
         keys = [event + "jobs", event + "meta", event + "users", tag + "pending"]
         arguments: list[scripts.Argument] = [event_id, self._depth_max, self._user_jobs_max]
@@ -261,9 +301,9 @@ class JobStore:
         return scripts.Call(self._enqueue, keys, arguments)
 
     def _finish_call(self, finish: Finish) -> scripts.Call:
-        tag = _tag(finish.event_id)
+        tag = event_tag(finish.event_id)
         event = f"{tag}event:{finish.event_id}:"
-        keys = [event + "jobs", event + "meta", event + "users", tag + "pending"]
+        keys = [event + "jobs", event + "meta", event + "users", tag + "pending", tag + COMPLETED, tag + FAILED]
         arguments: list[scripts.Argument] = [
             finish.event_id,
             finish.last_decided,
@@ -278,7 +318,7 @@ class JobStore:
                 job.queue_number,
                 job.user_id,
                 str(job.job_id),
-                "completed" if outcome.kind is Kind.CONFIRMED else "failed",
+                COMPLETED if outcome.kind is Kind.CONFIRMED else FAILED,
                 outcome.reason or "",
                 outcome.booking_id or "",
                 (outcome.decided_at - _EPOCH) // _MICROSECOND,
@@ -287,25 +327,30 @@ class JobStore:
         return scripts.Call(self._finish, keys, arguments)
 
 
-def _tag(event_id: int) -> str:
-    return f"{{aa:{shard_of_event(event_id):02d}}}:"
-
-
-def _time(microseconds: int) -> datetime:
+def time_of(microseconds: int) -> datetime:
+    """Return the time so long after 1970 began, in UTC."""
     return _EPOCH + timedelta(microseconds=microseconds)
 
 
+def _active(length: int, meta: Sequence[bytes | None]) -> int:
+    # Of what was handed in, some may have been withdrawn.
+    handed_in, last_decided = (int(value or 0) for value in meta)
+    return max(0, min(length, handed_in - last_decided))
+
+
 def _enqueueings(jobs: Sequence[NewJob], reply: list[Any]) -> list[Enqueueing]:
-    last_decided, pace, now, *answers = reply
-    pace_s, accepted_at = pace / 1_000_000, _time(now)
+    last_decided, pace, jitter, now, *answers = reply
+    pace_s, jitter_s, accepted_at = pace / 1_000_000, jitter / 1_000_000, time_of(now)
     enqueueings: list[Enqueueing] = []
     for job, answer in zip(jobs, answers, strict=True):
         match answer:
             case int(number):
-                enqueueings.append(Enqueued(_numbered(job, number, accepted_at), last_decided, pace_s, known=False))
+                new = _numbered(job, number, accepted_at)
+                enqueueings.append(Enqueued(new, last_decided, pace_s, known=False, jitter_s=jitter_s))
             case [number, accepted, decided]:
-                before = _numbered(job, number, _time(accepted))
-                enqueueings.append(Enqueued(before, last_decided, pace_s, known=True, decided=decided == 1))
+                before = _numbered(job, number, time_of(accepted))
+                done = decided == 1
+                enqueueings.append(Enqueued(before, last_decided, pace_s, known=True, decided=done, jitter_s=jitter_s))
             case word:
                 enqueueings.append(_REFUSALS[word])
     return enqueueings
@@ -315,7 +360,8 @@ def _numbered(job: NewJob, number: int, accepted_at: datetime) -> Job:
     return Job(job.job_id, job.event_id, job.user_id, job.quantity, number, accepted_at, job.request_id)
 
 
-def _job_of_entry(event_id: int, entry: list[Any]) -> Job:
+def job_of_entry(event_id: int, entry: list[Any]) -> Job:
+    """Return the job that an entry of the event's stream, as XRANGE gives it, stands for."""
     entry_id, fields = entry
     _, job_id, _, user, _, quantity, _, accepted, _, request_id = fields
     return Job(
@@ -324,21 +370,21 @@ def _job_of_entry(event_id: int, entry: list[Any]) -> Job:
         int(user),
         int(quantity),
         int(entry_id.partition(b"-")[0]),
-        _time(int(accepted)),
+        time_of(int(accepted)),
         request_id.decode() or None,
     )
 
 
 def _queued_status(job_id: UUID, reply: list[bytes | None]) -> QueuedStatus:
     event, user, quantity, number, accepted, status, reason, booking, decided, attempts, *meta = reply
-    last_decided, handed_in, pace = (int(value or 0) for value in meta)
+    last_decided, handed_in, pace, jitter = (int(value or 0) for value in meta)
     job = Job(
         job_id,
         int(event or 0),
         int(user or 0),
         int(quantity or 0),
         int(number or 0),
-        _time(int(accepted or 0)),
+        time_of(int(accepted or 0)),
         None,
     )
     outcome = None
@@ -349,9 +395,9 @@ def _queued_status(job_id: UUID, reply: list[bytes | None]) -> QueuedStatus:
             kind=_kind(status, word),
             reason=Reason(word) if word else None,
             booking_id=int(booking) if booking else None,
-            decided_at=_time(int(decided or 0)),
+            decided_at=time_of(int(decided or 0)),
         )
-    return QueuedStatus(job, outcome, int(attempts or 0), last_decided, handed_in, pace / 1_000_000)
+    return QueuedStatus(job, outcome, int(attempts or 0), last_decided, handed_in, pace / 1_000_000, jitter / 1_000_000)
 
 
 def _kind(status: bytes, reason: str) -> Kind:

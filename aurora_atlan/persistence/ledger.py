@@ -40,9 +40,8 @@ class LedgerEntry:
     hash: bytes = b""
 
 
-def _timestamp(moment: datetime | None) -> str | None:
-    if moment is None:
-        return None
+def canonical_time(moment: datetime) -> str:
+    """Return the time in the one spelling that is hashed and signed: UTC with six decimals and ``Z``."""
     return moment.astimezone(UTC).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
 
 
@@ -62,10 +61,10 @@ def canonical(entry: LedgerEntry) -> bytes:
             entry.quantity,
             entry.reason,
             entry.queue_number,
-            _timestamp(entry.accepted_at),
+            None if entry.accepted_at is None else canonical_time(entry.accepted_at),
             entry.sold_after,
             entry.capacity_after,
-            _timestamp(entry.at),
+            canonical_time(entry.at),
             entry.prev_hash.hex(),
         ]
     )

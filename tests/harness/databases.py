@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
+from urllib.parse import urlsplit
 
 import psycopg
 from psycopg import sql
@@ -38,6 +39,19 @@ class Databases:
         """Give the URL of a fresh database without any schema, dropped afterwards."""
         with self._fresh("template1") as url:
             yield url
+
+    @contextmanager
+    def out_of_reach(self, url: str) -> Iterator[None]:
+        """Cut all connections to a database and allow no new ones for the duration of the block."""
+        database = urlsplit(url).path.lstrip("/")
+        name = sql.Identifier(database)
+        with psycopg.connect(self._server.url("postgres"), autocommit=True) as operator:
+            operator.execute(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS false").format(name))
+            operator.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (database,))
+            try:
+                yield
+            finally:
+                operator.execute(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS true").format(name))
 
     @contextmanager
     def _fresh(self, template: str) -> Iterator[str]:

@@ -8,17 +8,13 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
-from urllib.parse import urlsplit
 
 import psutil
 import psycopg
 import pykka
 import pytest
-from psycopg import sql
 
 from aurora_atlan import supervisor as supervisor_module
 from aurora_atlan.actors.booking import BookingActor
@@ -51,20 +47,6 @@ def descriptors() -> int:
     """Return how many files and sockets this process has open."""
     gc.collect()
     return psutil.Process().num_fds()
-
-
-@contextmanager
-def out_of_reach(databases: Databases, url: str) -> Iterator[None]:
-    """Cut all connections to a database and allow no new ones for the duration of the block."""
-    database = urlsplit(url).path.lstrip("/")
-    name = sql.Identifier(database)
-    with psycopg.connect(databases._server.url("postgres"), autocommit=True) as operator:
-        operator.execute(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS false").format(name))
-        operator.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (database,))
-        try:
-            yield
-        finally:
-            operator.execute(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS true").format(name))
 
 
 def test_ten_starts_and_stops_leave_nothing_behind(settings: Settings) -> None:
@@ -192,7 +174,7 @@ def test_stop_with_postgresql_out_of_reach_leaves_no_thread(settings: Settings, 
         event = make_event(supervisor, 10)
         buyers = make_buyers(url, 21)
         wait_decided(url, [supervisor.submit(BookTickets(event, buyers.pop())).job_id])
-        with out_of_reach(databases, url):
+        with databases.out_of_reach(url):
             rush = Rush(supervisor, attempts([event], buyers), threads=4).run()
             wait_until(lambda: not supervisor.health().components["postgresql"].ok, 3.0, "health says so")
             stopped_at = time.monotonic()

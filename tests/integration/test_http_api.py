@@ -383,3 +383,67 @@ def test_a_refresh_token_is_good_once(api: Api):
     assert reused.status == 401
     assert reused.json["type"].endswith(":invalid-refresh-token")
     assert api.call("POST", "/api/auth/refresh", {"refreshToken": second.json["refreshToken"]}).status == 401
+
+
+def test_operators_look_into_the_queue_clean_it_and_try_dead_letters_again(api: Api, database_url: str):
+    """Every deed is in the audit log; what was cleaned away is answered as before."""
+    first, second = api.buyers(2)
+    # Nobody has this id: the booking's foreign key refuses it.
+    nobody = api.issuer.issue(2**40, "USER", 1)
+    operator = api.issuer.issue(1, "OPS", 1)
+    event_id = api.event(capacity=1)
+    api.call("POST", f"/api/admin/queue/pause?eventId={event_id}", token=operator)
+    accepted = [api.call("POST", f"/api/bookings/{event_id}/book", token=token) for token in (nobody, first, second)]
+
+    queued = api.call("GET", f"/api/admin/queue/details?eventId={event_id}&limit=2", token=operator)
+    assert [job["jobId"] for job in queued.json["waiting"]] == [answer.json["jobId"] for answer in accepted[:2]]
+    link = queued.headers["link"].partition("<")[2].partition(">")[0]
+    rest = api.call("GET", link, token=operator)
+    assert [job["jobId"] for job in rest.json["waiting"]] == [accepted[2].json["jobId"]]
+    assert "link" not in rest.headers
+    before = api.call("GET", "/api/admin/queue/stats", token=operator).json
+    assert (before["stats"], before["health"]["status"]) == (
+        {"waiting": 3, "active": 0, "completed": 0, "failed": 0, "total": 3},
+        "healthy",
+    )
+    api.call("POST", f"/api/admin/queue/resume?eventId={event_id}", token=operator)
+    told = [api.outcome(answer) for answer in accepted]
+    assert [status["reason"] for status in told] == ["poison", None, "sold_out"]
+
+    after = api.call("GET", "/api/admin/queue/stats", token=operator).json["stats"]
+    assert after == {"waiting": 0, "active": 0, "completed": 1, "failed": 2, "total": 3}
+    [letter] = api.call("GET", "/api/admin/queue/failed", token=operator).json
+    assert (letter["jobId"], letter["userId"]) == (accepted[0].json["jobId"], 2**40)
+    cleaned = api.call("POST", "/api/admin/queue/clean?state=failed", token=operator)
+    assert cleaned.json["removed"] == 2
+    assert [api.outcome(answer) for answer in accepted] == told
+    again = api.call("POST", f"/api/admin/queue/retry/{letter['jobId']}", token=operator, X_Request_Id="again")
+    assert (again.status, again.json["retryOf"]) == (202, letter["jobId"])
+    # By now the event is sold out.
+    assert api.outcome(again)["reason"] == "sold_out"
+    refused = api.call("POST", f"/api/admin/queue/retry/{accepted[1].json['jobId']}", token=operator)
+    assert refused.json["type"].endswith(":not-failed")
+    verified = api.call("POST", "/api/bookings/receipts/verify", accepted[1].json["receipt"])
+    assert verified.json == {
+        "valid": True,
+        "mismatch": None,
+        "jobId": accepted[1].json["jobId"],
+        "status": "completed",
+        "reason": None,
+    }
+
+    with psycopg.connect(database_url) as connection:
+        deeds = connection.execute(
+            "SELECT actor_id, action, subject, request_id = 'again', after FROM audit_log"
+            " WHERE action IN ('queue.clean', 'queue.retry') ORDER BY id"
+        ).fetchall()
+    assert deeds == [
+        (1, "queue.clean", "finished jobs", False, {"state": ["failed"], "olderThan": 0, "limit": 1000}),
+        (
+            1,
+            "queue.retry",
+            f"job {letter['jobId']}",
+            True,
+            {"eventId": event_id, "userId": 2**40, "quantity": 1},
+        ),
+    ]

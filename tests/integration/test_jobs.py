@@ -460,6 +460,38 @@ def test_the_pace_is_a_mean_that_leans_on_the_newest(jobs: JobStore) -> None:
     assert status.pace_s == pytest.approx(0.012)
 
 
+def test_the_jitter_is_how_far_batches_were_from_the_pace(jobs: JobStore) -> None:
+    """Half of the first; then a quarter of the newest distance; what was not measured changes nothing."""
+    waiting = _fill(jobs, 5)
+    told = []
+    for job, pace_s in zip(waiting, (0.010, 0.020, 0.0, 0.002), strict=False):
+        _finish(jobs, [job], pace_s=pace_s)
+        status = jobs.status(waiting[4].job_id)
+        assert status is not None
+        told.append((status.pace_s, status.jitter_s))
+
+    # 10; 10 + 2, then |20 - 10| = 10; then 12 - 2, |2 - 12| = 10.
+    assert [pace for pace, _ in told] == pytest.approx([0.010, 0.012, 0.012, 0.010])
+    assert [jitter for _, jitter in told] == pytest.approx([0.005, 0.00625, 0.00625, 0.0071875], abs=1e-6)
+    [accepted] = jobs.enqueue([_new(9)])
+    assert isinstance(accepted, Enqueued)
+    assert (accepted.pace_s, accepted.jitter_s) == told[-1]
+
+
+def test_a_pace_that_is_older_than_the_jitter_gets_one(jobs: JobStore, redis_client: redis.Redis) -> None:
+    """A queue that an earlier version measured goes on being measured."""
+    waiting = _fill(jobs, 3)
+    _finish(jobs, waiting[:1], pace_s=0.010)
+    [meta] = redis_client.keys("*:meta")
+    redis_client.hdel(meta, "jitter")
+
+    _finish(jobs, waiting[1:2], pace_s=0.010)
+
+    status = jobs.status(waiting[2].job_id)
+    assert status is not None
+    assert status.jitter_s == pytest.approx(0.00375)
+
+
 def test_whoever_listens_is_told_of_the_change(jobs: JobStore, redis_client: redis.Redis) -> None:
     """Each finish is published with its event's id in the shard's channel."""
     [job] = _fill(jobs, 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -13,9 +14,13 @@ import redis
 
 from aurora_atlan.actors.errors import IdempotencyConflictError
 from aurora_atlan.actors.messages import BookTickets, JobState, Receipt
+from aurora_atlan.config import Settings
+from aurora_atlan.http.server import Server
+from aurora_atlan.http.tokens import TokenIssuer
 from aurora_atlan.persistence.records import Reason
 from aurora_atlan.supervisor import Supervisor
-from harness_sales import wait_decided, wait_until
+from harness_http import Answer, Buyer, Client
+from harness_sales import make_buyers, running, wait_decided, wait_until
 
 Sql = psycopg.Connection[Any]
 pytestmark = pytest.mark.usefixtures("audit_clean")
@@ -82,6 +87,44 @@ def test_twenty_at_once_with_one_key_are_one_job(
     assert [receipt.replayed for receipt in receipts].count(False) == 1
     wait_decided(database_url, [receipts[0].job_id])
     assert _bookings(sql) == 1
+
+
+def test_five_hundred_requests_with_one_key_are_one_booking(
+    settings: Settings, make_event: Callable[..., int], sql: Sql, database_url: str
+) -> None:
+    """From fifty clients at once, over HTTP: each is told the same job, and all but the first that it was known."""
+    with running(replace(settings, rate_limits="off")) as supervisor:
+        server = Server(supervisor, supervisor.settings)
+        server.start()
+        try:
+            event_id = make_event(capacity=100)
+            [user_id] = make_buyers(database_url, 1)
+            buyer = Buyer(user_id, TokenIssuer(supervisor.settings).issue(user_id, "USER", 1))
+            barrier = threading.Barrier(50)
+            answers: list[Answer] = []
+
+            def book() -> None:
+                with Client(f"http://127.0.0.1:{server.port}", buyer.token, timeout_s=30) as client:
+                    barrier.wait(10)
+                    answers.extend(client.book(event_id, "key") for _ in range(10))
+
+            threads = [threading.Thread(target=book) for _ in range(50)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join(60)
+            wait_decided(database_url, [UUID(answers[0].body["jobId"])])
+        finally:
+            server.stop(5)
+
+    assert len(answers) == 500
+    assert {answer.status for answer in answers} == {202}
+    assert len({answer.body["jobId"] for answer in answers}) == 1
+    assert len({answer.body["receipt"]["signature"] for answer in answers}) == 1
+    replayed = [answer for answer in answers if answer.headers.get("Idempotent-Replayed") == "true"]
+    assert len(replayed) == 499
+    assert _bookings(sql) == 1
+    assert sql.execute("SELECT sold FROM event_inventory").fetchone() == (1,)
 
 
 def test_another_quantity_under_the_same_key_is_a_conflict(

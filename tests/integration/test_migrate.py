@@ -88,7 +88,7 @@ def test_counters_are_filled_from_the_bookings_that_there_are(databases: Databas
             write(connection, busy_story(7), busy_story(8), empty)
             # As it was before the counters.
             connection.execute("ALTER TABLE event_inventory DROP COLUMN bookings")
-            connection.execute("DELETE FROM _yoyo_migration WHERE migration_id = '0008.counters'")
+            connection.execute("DELETE FROM _yoyo_migration WHERE migration_id = '0007.counters'")
 
         assert migrate(url) == 1
 

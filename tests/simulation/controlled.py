@@ -153,6 +153,8 @@ def _replacements() -> Iterator[tuple[Any, str, Any]]:
     yield supervisor, "_job_store", lambda settings, client: JobStoreDouble(_world(), settings)
     yield supervisor, "accepting_client", lambda settings: None
     yield supervisor, "patient_client", lambda settings: None
+    yield supervisor, "QueuePages", lambda client: None
+    yield supervisor, "FinishedJobs", lambda client, ttl_s: None
     yield supervisor, "OwnerLock", lambda database, owner: OwnerLockDouble(_world(), owner)
     yield supervisor, "new_owner", lambda: CHANCE.getrandbits(62) | 1
     yield supervisor, "Faults", _FaultsDouble

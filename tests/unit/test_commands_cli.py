@@ -30,11 +30,13 @@ def test_version():
 def test_help_lists_every_command():
     output = run("--help").output
 
-    for name in ("serve", "rush", "audit", "create-admin", "make-buyers", "migrate", "check-config"):
+    for name in ("serve", "rush", "audit", "verify-receipt", "create-admin", "make-buyers", "migrate", "check-config"):
         assert name in output
 
 
-@pytest.mark.parametrize("name", ["serve", "rush", "audit", "create-admin", "make-buyers", "migrate", "check-config"])
+@pytest.mark.parametrize(
+    "name", ["serve", "rush", "audit", "verify-receipt", "create-admin", "make-buyers", "migrate", "check-config"]
+)
 def test_every_command_has_help(name: str):
     result = run(name, "--help")
 

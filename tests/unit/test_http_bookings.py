@@ -47,12 +47,21 @@ def test_booking_is_accepted(service: Service):
         "jobId": str(UUID(job_id)),
         "queuePosition": 1,
         "estimatedWaitTime": 0.25,
+        "estimatedWait": {"p50": 0.25, "p90": 0.65},
         "statusEndpoint": endpoint,
         "eventId": 1,
         "quantity": 1,
         "queueNumber": 1,
         "acceptedAt": "2026-11-22T19:30:15.250000Z",
         "durability": "always",
+        "receipt": {
+            "jobId": job_id,
+            "eventId": 1,
+            "quantity": 1,
+            "queueNumber": 1,
+            "acceptedAt": "2026-11-22T19:30:15.250000Z",
+            "signature": "the-signature",
+        },
     }
     assert result.headers["location"] == endpoint
     assert result.headers["retry-after"] == "1"
@@ -188,6 +197,11 @@ BAD_AUTHORIZATION = [
         "DELETE /api/bookings/jobs/2c5ea4c0-4067-81e9-8f3b-7c1ad4f8c2d1",
         "POST /api/admin/queue/pause",
         "POST /api/admin/queue/resume",
+        "GET /api/admin/queue/stats",
+        "GET /api/admin/queue/details",
+        "GET /api/admin/queue/failed",
+        "POST /api/admin/queue/clean",
+        "POST /api/admin/queue/retry/2c5ea4c0-4067-81e9-8f3b-7c1ad4f8c2d1",
     ],
 )
 def test_without_a_valid_token_it_is_401(service: Service, method_and_path: str, authorization: str | None):
@@ -229,6 +243,12 @@ ROLES = {
     f"DELETE /api/bookings/jobs/{JOB_ID}": {"USER": 200, "ADMIN": 200, "OPS": 403},
     "POST /api/admin/queue/pause": {"USER": 403, "ADMIN": 200, "OPS": 200},
     "POST /api/admin/queue/resume": {"USER": 403, "ADMIN": 200, "OPS": 200},
+    "GET /api/admin/queue/stats": {"USER": 403, "ADMIN": 200, "OPS": 200},
+    "GET /api/admin/queue/details": {"USER": 403, "ADMIN": 200, "OPS": 200},
+    "GET /api/admin/queue/failed": {"USER": 403, "ADMIN": 200, "OPS": 200},
+    "POST /api/admin/queue/clean": {"USER": 403, "ADMIN": 200, "OPS": 200},
+    "POST /api/admin/queue/retry/x": {"USER": 403, "ADMIN": 400, "OPS": 400},
+    "POST /api/bookings/receipts/verify": {"USER": 415, "ADMIN": 415, "OPS": 415},
     "POST /api/events/create": {"USER": 403, "ADMIN": 415, "OPS": 403},
     "GET /api/events/view": {"USER": 200, "ADMIN": 200, "OPS": 200},
     "GET /api/events/1/view": {"USER": 200, "ADMIN": 200, "OPS": 200},
@@ -406,6 +426,16 @@ def test_an_unfinished_job_says_when_to_ask_again(service: Service, state: JobSt
     assert result.headers["retry-after"] == "4"
     assert result.json["queuePosition"] == 12
     assert result.json["result"] is None
+    assert "estimatedWait" not in result.json
+
+
+@pytest.mark.parametrize("state", [JobState.QUEUED, JobState.PROCESSING])
+def test_its_owner_is_told_how_long_it_may_take(service: Service, state: JobState):
+    service.supervisor.statuses[JOB_ID] = job(state, estimated_wait_s=3.2, estimated_wait_p90_s=4.56789)
+    result = service.client.simulate_get(STATUS, headers=service.bearer(7))
+
+    assert result.json["estimatedWaitTime"] == 3.2
+    assert result.json["estimatedWait"] == {"p50": 3.2, "p90": 4.568}
 
 
 @pytest.mark.parametrize("authorization", BAD_AUTHORIZATION)

@@ -26,6 +26,14 @@ JOB_ID = UUID("2c5ea4c0-4067-81e9-8f3b-7c1ad4f8c2d1")
 
 EVENT = {"name": "Concert", "venue": "Hall", "time": "2027-06-01T20:00:00+02:00", "capacity": 2}
 ACCOUNT = {"name": "Eve", "email": "eve@example.com", "password": "correct horse"}
+RECEIPT = {
+    "jobId": str(JOB_ID),
+    "eventId": 1,
+    "quantity": 2,
+    "queueNumber": 5,
+    "acceptedAt": "2026-11-22T19:30:15Z",
+    "signature": "nobody's",
+}
 WRONG_LOGIN = {"email": "nobody@example.com", "password": "correct horse"}
 PASSWORDS = {"currentPassword": "wrong horse", "newPassword": "battery staple"}
 
@@ -105,7 +113,13 @@ API = [
     Route("DELETE", "/api/bookings/jobs/{job_id}", users_own(200)),
     Route("DELETE", "/api/bookings/{event_id}/cancel", users_own(200)),
     Route("GET", "/api/bookings/history", buyers(200)),
+    Route("POST", "/api/bookings/receipts/verify", anyone(200), RECEIPT),
     Route("GET", "/api/admin/analytics", administrators(200)),
+    Route("GET", "/api/admin/queue/stats", operators(200)),
+    Route("GET", "/api/admin/queue/details", operators(200)),
+    Route("POST", "/api/admin/queue/clean", operators(200)),
+    Route("GET", "/api/admin/queue/failed", operators(200)),
+    Route("POST", "/api/admin/queue/retry/{job_id}", operators(404)),
     Route("POST", "/api/admin/queue/pause", operators(200)),
     Route("POST", "/api/admin/queue/resume", operators(200)),
     Route("GET", "/api/admin/users/{user_id}", administrators(200)),

@@ -8,7 +8,8 @@ KEYS[5..] the jobs' hashes
 ARGV[1] event id   ARGV[2] most jobs the event may have waiting   ARGV[3] most jobs a user may have waiting for it
 ARGV[4..] for each job: job id, user id, quantity, request id or ''
 
-Returns {last decided number, pace (us per job), time (us since 1970), an answer for each job}, an answer being
+Returns {last decided number, pace (us per job), its jitter (us), time (us since 1970), an answer for each job}, an
+answer being
      queue number    accepted now
      {queue number, accepted at (us), 1 if it has its answer}   known already
      'conflict'      the id is known for another quantity
@@ -16,7 +17,7 @@ Returns {last decided number, pace (us per job), time (us since 1970), an answer
      'unseeded'      the queue's numbers are not known here: seed_queue.lua first
      'full' or 'crowded'   the event's or the user's limit is reached
 ]]
-local meta = redis.call('HMGET', KEYS[2], 'next', 'last_decided', 'pace', 'gone')
+local meta = redis.call('HMGET', KEYS[2], 'next', 'last_decided', 'pace', 'jitter', 'gone')
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local now_text = string.format('%.0f', now)
@@ -28,7 +29,7 @@ local function answer(hash, job, user, quantity, request)
   if known[1] then
     return known[2] == quantity and {tonumber(known[1]), tonumber(known[3]), known[4] and 1 or 0} or 'conflict'
   end
-  if meta[4] then
+  if meta[5] then
     return 'gone'
   end
   if not number then
@@ -55,10 +56,10 @@ local function answer(hash, job, user, quantity, request)
 end
 
 local waited = waiting
-local reply = {tonumber(meta[2] or 0), tonumber(meta[3] or 0), now}
+local reply = {tonumber(meta[2] or 0), tonumber(meta[3] or 0), tonumber(meta[4] or 0), now}
 for i = 5, #KEYS do
   local arg = 4 * (i - 4)
-  reply[i - 1] = answer(KEYS[i], ARGV[arg], ARGV[arg + 1], ARGV[arg + 2], ARGV[arg + 3])
+  reply[i] = answer(KEYS[i], ARGV[arg], ARGV[arg + 1], ARGV[arg + 2], ARGV[arg + 3])
 end
 if waiting > waited then
   redis.call('ZADD', KEYS[4], 'NX', now_text, ARGV[1])

@@ -140,6 +140,9 @@ UPDATE event_inventory SET paused = :paused WHERE event_id = :event_id
 -- name: pause_installation!
 UPDATE installation SET paused = :paused
 
+-- name: installation_paused
+SELECT paused FROM installation
+
 -- name: installation_key
 SELECT key FROM installation
 
