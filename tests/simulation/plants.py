@@ -85,8 +85,8 @@ def _bisection_inverted() -> list[tuple[Any, str, Any]]:
     """The second half of a bisected batch comes first."""
     bisect = BookingActor._bisect
 
-    def invert(self: Any, batch: Any) -> None:
-        bisect(self, batch)
+    def invert(self: Any, batch: Any, error: str) -> None:
+        bisect(self, batch, error)
         if len(batch.jobs) > 1:
             first, second = self._again.popleft(), self._again.popleft()
             self._again.extendleft((first, second))
