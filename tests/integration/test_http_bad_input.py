@@ -200,8 +200,8 @@ ROUTES = [
     ),
     Route("GET", "/api/admin/queue/failed", OPERATORS, queries=PAGES),
     Route("POST", "/api/admin/queue/retry/{job_id}", OPERATORS, unknown="unknown-job", body_refused=True),
-    Route("POST", "/api/admin/queue/pause", OPERATORS, event_parameter=True, event_must_exist=True),
-    Route("POST", "/api/admin/queue/resume", OPERATORS, event_parameter=True, event_must_exist=True),
+    Route("POST", "/api/admin/queue/pause", OPERATORS, event_parameter=True, event_must_exist=True, body_refused=True),
+    Route("POST", "/api/admin/queue/resume", OPERATORS, event_parameter=True, event_must_exist=True, body_refused=True),
     Route("GET", "/api/admin/users/{user_id}", ADMINS, unknown="unknown-user"),
     Route(
         "PUT",
