@@ -334,7 +334,7 @@ def malformed_id(world: World, route: Route) -> Iterator[Sent]:
             path = route.template.format(event_id=spelling, user_id=spelling, job_id=spelling)
             yield _otherwise_right(world, route, 400, "malformed-id", path=path)
     if route.event_parameter:
-        for spelling in spellings:
+        for spelling in (*spellings, "", f"{world.event_id}&eventId={world.event_id}"):
             yield _otherwise_right(world, route, 400, "malformed-id", path=f"{route.template}?eventId={spelling}")
 
 
