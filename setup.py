@@ -50,6 +50,7 @@ BENCH = [
 
 TEST = [
     *EMBEDDED,
+    "httpx>=0.27,<1",
     "hypothesis>=6.100,<7",
     "pytest>=8.2,<10",
     "pytest-timeout>=2.3,<3",

@@ -73,6 +73,14 @@ class Client:
         """POST a document as JSON."""
         return self._send("POST", path, orjson.dumps(document), {"Content-Type": "application/json", **(headers or {})})
 
+    def put(self, path: str, document: Any) -> Answer:
+        """PUT a document as JSON."""
+        return self._send("PUT", path, orjson.dumps(document), {"Content-Type": "application/json"})
+
+    def delete(self, path: str) -> Answer:
+        """DELETE a path."""
+        return self._send("DELETE", path, None, {})
+
     def close(self) -> None:
         """Close the connection."""
         if self._connection is not None:

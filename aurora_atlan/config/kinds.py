@@ -21,6 +21,14 @@ from aurora_atlan.config.faults import FAULT_POINTS, FaultRule, parse_fault_rule
 # A year is as good as for ever, and safe in every timer.
 _SECONDS_MAX = 31_536_000.0
 
+# An origin is sent as it was computed: in lower case, in ASCII, without a path. Without TLS only one's own machine.
+_HOST_LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
+_ORIGIN = re.compile(
+    rf"(https://{_HOST_LABEL}(\.{_HOST_LABEL})*|http://(localhost|127\.0\.0\.1))(:(?P<port>[1-9][0-9]{{0,4}}))?"
+)
+_ORIGIN_LENGTH_MAX = 267
+_PORT_MAX = 65_535
+
 _OFF = "off"
 _FLAGS = {"true": True, "on": True, "yes": True, "1": True, "false": False, "off": False, "no": False, "0": False}
 
@@ -162,6 +170,38 @@ def cores() -> Kind:
         "auto, off, or core numbers such as 0 or 0,2",
         lambda value: value if isinstance(value, str) else ",".join(map(str, value)),
     )
+
+
+def origins() -> Kind:
+    """Accept ``off``, or web origins as browsers write them, which become a tuple."""
+
+    def read(value: object) -> tuple[str, ...]:
+        if value == _OFF:
+            return ()
+        listed = value.split(",") if isinstance(value, str) else value
+        if not isinstance(listed, list | tuple) or (isinstance(value, str) and not value):
+            raise ValueError
+        found = [origin.strip(" ") for origin in listed if isinstance(origin, str)]
+        if len(found) != len(listed) or not all(map(_is_origin, found)):
+            raise ValueError
+        # Each once, as they were listed.
+        return tuple(dict.fromkeys(found))
+
+    return Kind(
+        read,
+        "off, or origins such as https://tickets.example.com or http://localhost:5173, in lower case, separated by "
+        "commas",
+        lambda value: ",".join(value) or _OFF,
+    )
+
+
+def _is_origin(text: str) -> bool:
+    # Browsers leave a scheme's own port out, so an origin that has it would match nothing.
+    found = _ORIGIN.fullmatch(text)
+    if found is None or len(text) > _ORIGIN_LENGTH_MAX:
+        return False
+    port = found["port"]
+    return port is None or (int(port) <= _PORT_MAX and int(port) != (443 if text.startswith("https:") else 80))
 
 
 def fault_rules() -> Kind:

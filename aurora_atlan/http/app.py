@@ -13,6 +13,7 @@ from aurora_atlan.http.auth import Login, Register
 from aurora_atlan.http.authentication import Authenticator
 from aurora_atlan.http.availability import Availability
 from aurora_atlan.http.bookings import Book, Cancel, History, Status, Withdraw
+from aurora_atlan.http.cross_origin import CrossOrigin
 from aurora_atlan.http.dead_letters import Failed, Retry
 from aurora_atlan.http.event_audits import EventAudit
 from aurora_atlan.http.event_changes import ChangeEvent, DeleteEvent
@@ -71,7 +72,9 @@ def create_app(
     long_polls = LongPolls(supervisor, draining, places=max(1, settings.threads // 4))
     audit_log = AuditLog(supervisor.database)
 
-    app = Application() if requests is None else Application(requests)
+    # In the way of requests only if it is wanted.
+    cross_origin = (CrossOrigin(settings.cors_origins),) if settings.cors_origins else ()
+    app = Application(*cross_origin) if requests is None else Application(requests, *cross_origin)
     app.add_route("/api/auth/register", Register(users, passwords, issuer, refresh_tokens, limits))
     app.add_route("/api/auth/login", Login(users, sessions, passwords, issuer, refresh_tokens, limits))
     app.add_route("/api/auth/refresh", Refresh(sessions, issuer, refresh_tokens, limits))

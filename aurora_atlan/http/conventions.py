@@ -6,7 +6,7 @@ from typing import Any
 
 import falcon
 
-from aurora_atlan.http import request_ids
+from aurora_atlan.http import request_ids, trace_context
 from aurora_atlan.http.problems import Problem
 
 
@@ -31,3 +31,6 @@ class Conventions:
             resp.set_header("Cache-Control", "private, no-store")
         resp.set_header("X-Content-Type-Options", "nosniff")
         resp.set_header(request_ids.HEADER, request_ids.request_id_of(req))
+        traceparent = trace_context.traceparent_of(req)
+        if traceparent is not None:
+            resp.set_header(trace_context.HEADER, traceparent)

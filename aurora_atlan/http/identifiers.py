@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from urllib.parse import parse_qs
 from uuid import UUID
 
 import falcon
@@ -30,9 +31,12 @@ def path_id(req: falcon.Request, value: str) -> int:
 
 
 def parameter_id(req: falcon.Request, name: str) -> int | None:
-    """Return the id in a query parameter, written as in a path; None without one. Raises a 400 problem."""
-    value = req.get_param(name)
-    return None if value is None else path_id(req, value)
+    """Return the id in a query parameter, written as in a path; None without one.
+
+    Raises a 400 problem for anything else, also for an empty one or several: who wrote it did not mean none.
+    """
+    given = parse_qs(req.query_string, keep_blank_values=True).get(name)
+    return None if given is None else path_id(req, given[0] if len(given) == 1 else "")
 
 
 def path_job_id(req: falcon.Request, value: str) -> UUID:

@@ -1,4 +1,4 @@
-"""The id that ties a request to its log lines and its job: the client's if it sends a proper one, else ours."""
+"""The id that ties a request to its log lines and its job: the client's or its trace's if there is one, else ours."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import os
 import re
 
 import falcon
+
+from aurora_atlan.http.trace_context import trace_id_of
 
 HEADER = "X-Request-Id"
 
@@ -24,12 +26,16 @@ def new_request_id() -> str:
 
 
 def request_id_of(req: falcon.Request) -> str:
-    """Return the request's id: X-Request-Id if it is up to 128 letters, digits and ``._:/+=@-``, or a new one."""
+    """Return the request's id.
+
+    X-Request-Id if it is up to 128 letters, digits and ``._:/+=@-``; else the id of the trace that the request
+    belongs to; else a new one.
+    """
     context = req.context
     try:
         known: str = context.request_id
     except AttributeError:
         sent = req.env.get("HTTP_X_REQUEST_ID")
-        known = sent if sent is not None and _ACCEPTED.fullmatch(sent) else new_request_id()
+        known = sent if sent is not None and _ACCEPTED.fullmatch(sent) else trace_id_of(req) or new_request_id()
         context.request_id = known
     return known
