@@ -51,6 +51,7 @@ BENCH = [
 TEST = [
     *EMBEDDED,
     "hypothesis>=6.100,<7",
+    "openapi-spec-validator>=0.7,<1",
     "pytest>=8.2,<10",
     "pytest-timeout>=2.3,<3",
     "pytest-xdist>=3.6,<4",

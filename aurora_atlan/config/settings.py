@@ -57,6 +57,7 @@ class Settings:
     log_level: str = option("INFO", _LEVEL)
     log_format: str = option("console", kinds.one_of("console", "json"))
     metrics: bool = option(True, kinds.flag())
+    docs: bool = option(True, kinds.flag())
     # Whose X-Forwarded-For is believed; None: nobody's.
     trusted_proxy: str | None = option(None, kinds.or_off(_PROXY))
     trusted_proxy_count: int = option(1, kinds.whole(1, 10))
