@@ -55,6 +55,7 @@ TEST = [
     "pytest>=8.2,<10",
     "pytest-timeout>=2.3,<3",
     "pytest-xdist>=3.6,<4",
+    "schemathesis>=4.32,<5",
 ]
 
 DEV = [
