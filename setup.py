@@ -52,9 +52,11 @@ TEST = [
     *EMBEDDED,
     "httpx>=0.27,<1",
     "hypothesis>=6.100,<7",
+    "openapi-spec-validator>=0.7,<1",
     "pytest>=8.2,<10",
     "pytest-timeout>=2.3,<3",
     "pytest-xdist>=3.6,<4",
+    "schemathesis>=4.32,<5",
 ]
 
 DEV = [

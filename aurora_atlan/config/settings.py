@@ -59,6 +59,7 @@ class Settings:
     metrics: bool = option(True, kinds.flag())
     # Pages of other origins that may call the API from a browser; none: CORS is off.
     cors_origins: tuple[str, ...] = option((), kinds.origins())
+    docs: bool = option(True, kinds.flag())
     # Whose X-Forwarded-For is believed; None: nobody's.
     trusted_proxy: str | None = option(None, kinds.or_off(_PROXY))
     trusted_proxy_count: int = option(1, kinds.whole(1, 10))

@@ -15,6 +15,7 @@ from aurora_atlan.http.availability import Availability
 from aurora_atlan.http.bookings import Book, Cancel, History, Status, Withdraw
 from aurora_atlan.http.cross_origin import CrossOrigin
 from aurora_atlan.http.dead_letters import Failed, Retry
+from aurora_atlan.http.docs_pages import Description, DocsFile, DocsPage
 from aurora_atlan.http.event_audits import EventAudit
 from aurora_atlan.http.event_changes import ChangeEvent, DeleteEvent
 from aurora_atlan.http.event_reads import EventReads
@@ -109,6 +110,10 @@ def create_app(
     app.add_route("/api/admin/audit", AuditEntries(audit_log, authenticator))
     app.add_route("/livez", Live())
     app.add_route("/readyz", Ready(supervisor, draining))
+    if settings.docs:
+        app.add_route("/openapi.json", Description())
+        app.add_route("/docs", DocsPage())
+        app.add_route("/docs/{file}", DocsFile())
     return app
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import falcon
 
 from aurora_atlan.http import request_ids, trace_context
+from aurora_atlan.http.docs_pages import Description, DocsFile, DocsPage
 from aurora_atlan.http.problems import Problem
 
 
@@ -14,11 +15,14 @@ class Conventions:
     """Refuses clients that accept no JSON, and sets the headers that every response carries."""
 
     def process_resource(
-        self, req: falcon.Request, _resp: falcon.Response, _resource: object, _params: dict[str, Any]
+        self, req: falcon.Request, _resp: falcon.Response, resource: object, _params: dict[str, Any]
     ) -> None:
         """Raise a 406 problem before any work is done for an answer that the client would not read."""
         accept = req.env.get("HTTP_ACCEPT")
         if accept is None or accept in ("*/*", "application/json"):
+            return
+        if isinstance(resource, Description | DocsPage | DocsFile):
+            # Files: each is what it is.
             return
         if not req.client_accepts(falcon.MEDIA_JSON):
             raise Problem(406, "not-acceptable", "Answers are application/json; the Accept header excludes that.")

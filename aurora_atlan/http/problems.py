@@ -15,7 +15,7 @@ from aurora_atlan.http.request_ids import request_id_of
 
 MEDIA_TYPE = "application/problem+json"
 
-_TYPE_PREFIX = "urn:problem-type:aurora-atlan:"
+TYPE_PREFIX = "urn:problem-type:aurora-atlan:"
 
 # What a client reads when falcon, or waitress, refuses a request without saying why.
 _SENTENCES = {
@@ -62,7 +62,7 @@ def render(
     phrase = HTTPStatus(status).phrase
     sentence = detail or _SENTENCES.get(status) or f"{phrase}."
     document: dict[str, Any] = {
-        "type": _TYPE_PREFIX + problem.slug if problem else "about:blank",
+        "type": TYPE_PREFIX + problem.slug if problem else "about:blank",
         "title": problem.title if problem else phrase,
         "status": status,
         "detail": sentence,

@@ -573,5 +573,7 @@ def test_no_route_is_missing_from_the_table(world: World) -> None:
         # Of its own falcon answers OPTIONS and methods that are not there.
         if not method.internal and method.method != "HEAD"
     }
-    assert served == {(route.method, route.template) for route in ROUTES}
-    assert len(served) == len(ROUTES)
+    # These take nothing that could be bad; what they refuse is with the tests of the pages.
+    pages = {("GET", "/openapi.json"), ("GET", "/docs"), ("GET", "/docs/{file}")}
+    assert served - pages == {(route.method, route.template) for route in ROUTES}
+    assert len(served - pages) == len(ROUTES)

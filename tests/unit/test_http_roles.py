@@ -92,7 +92,7 @@ class Route:
     def path(self) -> str:
         """An address of this route."""
         booking = "cancel" in self.template
-        return self.template.format(event_id=11 if booking else 1, job_id=JOB_ID, user_id=1)
+        return self.template.format(event_id=11 if booking else 1, job_id=JOB_ID, user_id=1, file="docs.js")
 
 
 API = [
@@ -127,6 +127,9 @@ API = [
     Route("GET", "/api/admin/audit", administrators(200)),
     Route("GET", "/livez", anyone(200)),
     Route("GET", "/readyz", anyone(200)),
+    Route("GET", "/openapi.json", anyone(200)),
+    Route("GET", "/docs", anyone(200)),
+    Route("GET", "/docs/{file}", anyone(200)),
 ]
 OPERATORS_LISTENER = [
     Route("GET", "/livez", anyone(200)),
