@@ -27,7 +27,7 @@ import psutil
 
 from faults.row import SOMETIMES, FaultError, Row, Scale, Stage, unique_keys, wanted
 
-_MODULES = ("rows_service", "rows_redis", "rows_postgres", "rows_actors", "rows_stores")
+_MODULES = ("rows_service", "rows_http", "rows_redis", "rows_postgres", "rows_actors", "rows_stores")
 # Of the six minutes that continuous integration has, what the rows may use.
 _CI_BUDGET_S = 320.0
 # A row's start and its end, when its own budget does not run.
