@@ -31,7 +31,7 @@ check: $(VENV)/.dev ## Check format, style, types and imports, and run the unit 
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -q tests/unit
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile tests/unit
 
 simulate: $(VENV)/.dev ## Run the actors over stores that crash and forget, in virtual time; SEEDS=10000.
 	@PYTHONPATH=tests $(BIN)/python -m simulation --seeds $(SEEDS) $(ARGS)
