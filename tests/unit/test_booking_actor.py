@@ -229,6 +229,24 @@ def test_jobs_kept_for_an_actor_survive_a_queue_that_lost_them(stage: _Stage, ne
     assert [job for batch in stage.batches for job in batch.jobs][-3:] == later
 
 
+def test_a_job_kept_while_the_batch_is_landing_is_handed_in_at_once(
+    stage: _Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It came after the actor had collected, and before it was told of jobs again: nobody would wake it for it."""
+    stage.accept()
+    late = stage.log.accept()
+    landed = stage.cell.landed
+
+    def land_late(generation: int) -> None:
+        assert stage.cell.accepted([late]) is None
+        landed(generation)
+
+    monkeypatch.setattr(stage.cell, "landed", land_late)
+    stage.decide()
+
+    assert stage.handed_in == [[1], [2]]
+
+
 def test_jobs_kept_are_taken_after_those_that_were_told_before(stage: _Stage) -> None:
     """A message that waited in the inbox is older than what was kept since."""
     first, second, third = (stage.log.accept() for _ in range(3))
