@@ -96,7 +96,7 @@ class Liaison:
         for thread in self._threads:
             if thread.is_alive():
                 thread.join(max(0.1, deadline - time.monotonic()))
-        self._flush_impressions()
+        self._flush_impressions(max(0.1, deadline - time.monotonic()))
         self._owner_lock.release()
 
     def notice_silence(self) -> None:
@@ -195,8 +195,8 @@ class Liaison:
             if self._quiet_probes > _QUIET_PROBES:
                 writes.close()
 
-    def _flush_impressions(self) -> None:
+    def _flush_impressions(self, within_s: float | None = None) -> None:
         try:
-            self._impressions.flush()
+            self._impressions.flush(within_s)
         except StoreError as error:
             log.debug("impressions wait for PostgreSQL: %s", error)

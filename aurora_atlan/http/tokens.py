@@ -19,8 +19,6 @@ import orjson
 from aurora_atlan.config import ConfigurationError, Settings
 from aurora_atlan.http.identifiers import ID_MAX
 
-ROLES = frozenset({"USER", "ADMIN", "OPS"})
-
 _ISSUER = "aurora-atlan"
 _AUDIENCE = "aurora-atlan"
 _TYPE = "at+jwt"
