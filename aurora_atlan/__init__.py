@@ -18,6 +18,8 @@ from aurora_atlan.actors.errors import (
     EventQuarantinedError,
     ForkedError,
     IdempotencyConflictError,
+    NotFailedError,
+    OutdatedVersionError,
     QueueFullError,
     SaleHasBegunError,
     TooManyInFlightError,
@@ -33,7 +35,7 @@ from aurora_atlan.actors.queue_stats import Condition, QueueStats
 from aurora_atlan.config import ConfigurationError, Settings
 from aurora_atlan.persistence.audit_report import AuditReport
 from aurora_atlan.persistence.database import WatchedConnection
-from aurora_atlan.persistence.events import Event, NewEvent
+from aurora_atlan.persistence.events import KEEP, Event, EventEdit, NewEvent
 from aurora_atlan.persistence.outbox import OutcomeNotice
 from aurora_atlan.persistence.records import Booking, Kind, Reason
 from aurora_atlan.persistence.users import User
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
     from aurora_atlan.http.app import create_app
 
 __all__ = [
+    "KEEP",
     "AddressTakenError",
     "AlreadyDecidedError",
     "AuditReport",
@@ -56,6 +59,7 @@ __all__ = [
     "DurabilityUnmetError",
     "EmptyWindowError",
     "Event",
+    "EventEdit",
     "EventInUseError",
     "EventQuarantinedError",
     "ForkedError",
@@ -65,7 +69,9 @@ __all__ = [
     "JobStatus",
     "Kind",
     "NewEvent",
+    "NotFailedError",
     "OutcomeNotice",
+    "OutdatedVersionError",
     "QueueFullError",
     "QueueStats",
     "Reason",

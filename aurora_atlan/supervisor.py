@@ -362,24 +362,39 @@ class Supervisor:
 
     @property
     def notices(self) -> NoticeBoard:
-        """Where one may wait until a job that this process decides has its outcome."""
+        """Where one may wait until a job that this process decides has its outcome; for the HTTP API."""
         return self._switchboard.notices
 
     def verify_receipt(self, receipt: SignedReceipt) -> Verdict:
-        """Tell whether this installation gave that receipt, and what became of its job. Raises UnavailableError."""
+        """Tell whether this installation gave that receipt, and what became of its job.
+
+        For the HTTP API. Raises UnavailableError.
+        """
         return self._receipt_desk.check(self._liaison.receipts, receipt)
 
     def cancel(self, booking_id: int, user_id: int | None = None) -> Booking:
-        """Cancel a booking and free its seats, exactly once; see :meth:`Gate.cancel`."""
+        """Cancel a booking and free its seats, exactly once; repeating it returns the same booking.
+
+        With ``user_id`` only this user's booking is found. Raises UnknownBookingError, UnavailableError.
+        """
+        self._here()
         return self._gate.cancel(booking_id, user_id)
 
     def withdraw(self, job_id: UUID, user_id: int | None = None) -> None:
-        """Take a waiting job out of the queue; see :meth:`Gate.withdraw`."""
+        """Take a waiting job out of the queue: its answer is ``cancelled``; repeating it changes nothing.
+
+        With ``user_id`` only this user's job is found. Raises UnknownJobError, AlreadyDecidedError, UnavailableError.
+        """
+        self._here()
         self._gate.withdraw(job_id, user_id)
         self.notices.ring_for(job_id)
 
     def set_capacity(self, event_id: int, capacity: int) -> CapacityChanged:
-        """Set an event's capacity, not below what is sold; see :meth:`Editing.set_capacity`."""
+        """Set how many tickets an event has, 0 to 10,000,000, and return its numbers.
+
+        Raises ValueError, UnknownEventError, CapacityBelowSoldError (with what is ``sold``), UnavailableError.
+        """
+        self._here()
         return self._editing.set_capacity(event_id, capacity)
 
     def edit_event(
@@ -390,22 +405,43 @@ class Supervisor:
         versions: Collection[int] | None = None,
         describe: Describe | None = None,
     ) -> Event:
-        """Change an event and return it as it is then; see :meth:`Editing.edit`."""
+        """Change an event and return it as it is then; what is so already makes no new version.
+
+        With ``versions`` only an event that has one of them is changed. With ``describe`` the change is noted in the
+        audit log, in the same transaction.
+
+        Raises UnknownEventError, OutdatedVersionError, EmptyWindowError, CapacityBelowSoldError, SaleHasBegunError,
+        UnavailableError.
+        """
+        self._here()
         return self._editing.edit(event_id, edit, versions=versions, describe=describe)
 
     def delete_event(self, event_id: int, *, force: bool = False, deed: Deed | None = None) -> int:
-        """Mark an event as gone, with ``force`` cancelling its bookings; see :meth:`Deletion.delete`."""
+        """Mark an event as gone, and return how many bookings this call cancelled; nothing is erased.
+
+        Without ``force`` only an event without sold tickets and waiting jobs. With it its bookings are cancelled, and
+        jobs that wait are answered ``event_gone``. A ``deed`` is noted in the audit log with it.
+
+        Raises UnknownEventError, EventInUseError, UnavailableError.
+        """
+        self._here()
         return self._deletion.delete(event_id, force=force, deed=deed)
 
     def pause(self, event_id: int | None = None, *, deed: Deed | None = None) -> None:
         """Decide nothing more for one event, or for all, from when this returns until :meth:`resume`.
 
-        A ``deed`` is noted in the audit log with it.
+        It is in force in all processes over this database, and survives restarts; accepting goes on. A ``deed`` is
+        noted in the audit log with it. Raises UnknownEventError, UnavailableError.
         """
+        self._here()
         self._gate.pause(event_id, paused=True, deed=deed)
 
     def resume(self, event_id: int | None = None, *, deed: Deed | None = None) -> None:
-        """End a pause, and release the event, or all, from quarantine; a ``deed`` is noted in the audit log."""
+        """End a pause, and release the event, or all, from this process's quarantine.
+
+        A ``deed`` is noted in the audit log with it. Raises UnknownEventError, UnavailableError.
+        """
+        self._here()
         self._gate.pause(event_id, paused=False, deed=deed)
         for cell in self._cells.every():
             if event_id in (None, cell.event_id):
@@ -456,11 +492,11 @@ class Supervisor:
         return report
 
     def backlog(self) -> Backlog | None:
-        """Return what waits in all events together, None while Redis is out of reach."""
+        """Return what waits in all events together, None while Redis is out of reach; for the HTTP API."""
         return self._unless_away(lambda: self._fast_jobs.backlog(_BACKLOG_EVENTS_MAX))
 
     def queued(self, event_id: int) -> int | None:
-        """Return how many of the event's jobs are undecided, None while Redis is out of reach."""
+        """Return how many of the event's jobs are undecided, None while Redis is out of reach; for the HTTP API."""
         return self._unless_away(lambda: self._fast_jobs.depth(event_id))
 
     def _close_queue(self, event_id: int) -> None:
