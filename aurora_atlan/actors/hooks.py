@@ -62,11 +62,9 @@ class Hooks:
 
     def stop(self, timeout_s: float) -> None:
         """Tell what waits, for as long as that takes or the time is up."""
-        if not self._thread.is_alive() or self.runs_here():
-            self._abandoned = True
-            return
         self._put(None)
-        self._thread.join(timeout_s)
+        if self._thread.is_alive() and not self.runs_here():
+            self._thread.join(timeout_s)
         self._abandoned = True
 
     def restarted(self, notice: RestartNotice) -> None:

@@ -58,8 +58,9 @@ class OutcomeWaits:
                 status = await aside(lambda: self._answered(job_id))
                 if status is not None:
                     return status
+                left_s = self._left_s(deadline)
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(min(pause_s, self._left_s(deadline))):
+                    async with asyncio.timeout(min(pause_s, left_s)):
                         await notice.wait()
         raise AssertionError
 
