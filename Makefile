@@ -14,7 +14,7 @@ DESCRIBED := setup.py pyproject.toml aurora_atlan/_version.py Makefile
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_ROOT_USER_ACTION := ignore
 
-.PHONY: help run test check simulate mutate-oracle faults faults-full soak measure bench format wheel clean
+.PHONY: help run test check simulate mutate-oracle faults faults-full soak measure bench reference format wheel clean
 
 help: ## Show this help.
 	@echo "make TARGET [ARGS=...] [PYTHON=python3.12] [VENV=.venv]"
@@ -53,6 +53,10 @@ measure: $(VENV)/.dev ## Measure recovery, memory and idleness.
 
 bench: $(VENV)/.bench ## Measure speed beside baselines and write docs/benchmarks.md; ARGS="--only hot,bare" for parts.
 	@exec $(BIN)/python -m benchmarks $(ARGS)
+
+reference: $(VENV)/.dev ## Build the reference of what programs may import into build/reference.
+	@$(BIN)/python docs/reference.py build/reference
+	@echo "Open build/reference/index.html"
 
 format: $(VENV)/.dev ## Format the code and mend what can be mended.
 	$(BIN)/ruff check --fix --exit-zero --quiet .

@@ -92,7 +92,7 @@ _BACKLOG_EVENTS_MAX = 1_000
 class Supervisor:
     """Sells tickets over one PostgreSQL and one Redis, through one actor per event.
 
-    ::
+    For example:
 
         with Supervisor(Settings(database_url=..., redis_url=...)) as supervisor:
             event = supervisor.create_event(NewEvent("Concert", "Hall", time, capacity=100))

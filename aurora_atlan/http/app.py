@@ -54,7 +54,7 @@ def create_app(
 
     Its requests are counted in ``requests``, if given.
 
-    Raises :class:`aurora_atlan.config.ConfigurationError` when JWT_SECRET is missing or too short.
+    Raises :class:`ConfigurationError` when JWT_SECRET is missing or too short.
     """
     settings = supervisor.settings
     events, bookings, impressions = supervisor.events, supervisor.bookings, supervisor.impressions

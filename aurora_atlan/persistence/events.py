@@ -98,6 +98,7 @@ class Keep(Enum):
 
 
 KEEP: Final = Keep.KEEP
+"""Stands in an :class:`EventEdit` where nothing is to be changed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

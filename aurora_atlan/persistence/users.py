@@ -25,7 +25,7 @@ _SYNTHETIC_BATCH = 5_000
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """An account."""
+    """The account of somebody who may book."""
 
     id: int
     name: str
