@@ -70,7 +70,8 @@ from aurora_atlan.persistence.ownership import OwnerLock, new_owner
 from aurora_atlan.persistence.queue_pages import QueuePages
 from aurora_atlan.persistence.rate_counters import RateCounters
 from aurora_atlan.persistence.records import Booking
-from aurora_atlan.persistence.redis_clients import accepting_client, patient_client
+from aurora_atlan.persistence.redis_clients import accepting_client, cache_client, patient_client
+from aurora_atlan.persistence.shared_events import SharedEvents
 from aurora_atlan.persistence.token_versions import TokenVersions
 
 log = logging.getLogger(__name__)
@@ -103,6 +104,7 @@ class Supervisor:
         self.settings = settings
         self.database = Database(settings)
         self.events = EventStore(self.database)
+        self.shared_events = SharedEvents(self.events, cache_client(settings))
         self.impressions = ImpressionCounter(self.database)
         self.token_versions = TokenVersions()
         self._owner = new_owner()
@@ -202,6 +204,7 @@ class Supervisor:
             self._fast_jobs.close()
             self._jobs.close()
             self.rate_counters.close()
+            self.shared_events.close()
 
     def __enter__(self) -> Self:
         self.start()

@@ -1,4 +1,4 @@
-"""The two Redis clients: one that accepts bookings and fails fast, one patient for the actors."""
+"""The Redis clients: one that accepts bookings and fails fast, one patient for the actors, one for what is optional."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from aurora_atlan.config import ConfigurationError, Settings
 
 # The actors' client may run a few commands at once; nothing in the process needs more.
 _CONNECTIONS_MAX = 128
+# PostgreSQL answers sooner than that.
+_CACHE_TIMEOUT_S = 0.1
 
 
 def accepting_client(settings: Settings) -> redis.Redis:
@@ -20,6 +22,12 @@ def accepting_client(settings: Settings) -> redis.Redis:
 def patient_client(settings: Settings) -> redis.Redis:
     """Make the actors' client: nobody waits for it, so it may take its time."""
     return _client(settings, settings.redis_patient_timeout_s, settings.redis_patient_timeout_s)
+
+
+def cache_client(settings: Settings) -> redis.Redis:
+    """Make the client of what can be done without Redis: waits no longer than doing without it would take."""
+    timeout_s = min(_CACHE_TIMEOUT_S, settings.redis_timeout_s)
+    return _client(settings, min(_CACHE_TIMEOUT_S, settings.redis_connect_timeout_s), timeout_s)
 
 
 def _client(settings: Settings, connect_timeout_s: float, timeout_s: float) -> redis.Redis:
