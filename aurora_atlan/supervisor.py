@@ -133,6 +133,7 @@ class Supervisor:
             self._switchboard,
             self._cells,
             Seeding(self._switchboard, self._cells, self._fast_jobs, self.bookings, self._losses),
+            self.bookings,
             timeout_s=settings.accept_timeout_s,
             required=Durability(settings.required_durability),
             direct=DirectBooking(self.bookings) if settings.degraded_booking else None,
