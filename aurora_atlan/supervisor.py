@@ -292,6 +292,8 @@ class Supervisor:
     def resume(self, event_id: int | None = None, *, deed: Deed | None = None) -> None:
         """End a pause, and release the event, or all, from quarantine; a ``deed`` is noted in the audit log."""
         self._gate.pause(event_id, paused=False, deed=deed)
+        pauses = self._switchboard.pauses
+        pauses.over(pauses.known() if event_id is None else [event_id])
         for cell in self._cells.every():
             if event_id in (None, cell.event_id):
                 cell.pardon()
@@ -462,6 +464,8 @@ class Supervisor:
             self._switchboard.redis_failed(error)
             return
         for event_id in events:
+            if event_id in self._switchboard.pauses:
+                continue
             cell = self._cells.get_or_make(event_id)
             if not cell.alive:
                 self._cells.want(cell)
