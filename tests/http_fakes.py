@@ -20,7 +20,7 @@ from aurora_atlan.actors.health import ComponentHealth, HealthReport
 from aurora_atlan.actors.messages import BookTickets, JobStatus, Receipt
 from aurora_atlan.actors.metrics import Metrics
 from aurora_atlan.actors.notices import NoticeBoard
-from aurora_atlan.actors.queue_report import Condition, QueueReport
+from aurora_atlan.actors.queue_stats import Condition, QueueStats
 from aurora_atlan.actors.receipts import SignedReceipt, Verdict
 from aurora_atlan.actors.waiting import IN_THREAD, Waiting
 from aurora_atlan.config import Settings
@@ -375,7 +375,7 @@ class FakeSupervisor:
         self.notices = NoticeBoard()
         self.queue = FakeQueueDesk()
         self.dead_letters = FakeDeadLetters()
-        self.report = QueueReport(
+        self.report = QueueStats(
             waiting=5,
             active=2,
             completed=30,
@@ -413,7 +413,7 @@ class FakeSupervisor:
     def retry(self, job_id: UUID, request_id: str | None = None) -> Receipt:
         return self.submit(self.dead_letters.attempt_again(job_id, request_id))
 
-    def queue_report(self) -> QueueReport:
+    def stats(self) -> QueueStats:
         if self.failure is not None:
             raise self.failure
         return self.report

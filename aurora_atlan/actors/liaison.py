@@ -99,7 +99,7 @@ class Liaison:
         for thread in self._threads:
             if thread.is_alive():
                 thread.join(max(0.1, deadline - time.monotonic()))
-        self._flush_impressions()
+        self._flush_impressions(max(0.1, deadline - time.monotonic()))
         self._owner_lock.release()
 
     def notice_silence(self) -> None:
@@ -210,8 +210,8 @@ class Liaison:
         except StoreError as error:
             log.debug("pauses are looked at when PostgreSQL can tell: %s", error)
 
-    def _flush_impressions(self) -> None:
+    def _flush_impressions(self, within_s: float | None = None) -> None:
         try:
-            self._impressions.flush()
+            self._impressions.flush(within_s)
         except StoreError as error:
             log.debug("impressions wait for PostgreSQL: %s", error)

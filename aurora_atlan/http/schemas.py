@@ -7,12 +7,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from aurora_atlan.persistence.records import CAPACITY_MAX, ID_MAX
+from aurora_atlan.persistence.records import CAP_PER_USER_MAX, CAPACITY_MAX, ID_MAX, QUANTITY_MAX
 
 Schema = dict[str, Any]
-
-QUANTITY_MAX: Final = 10
-CAP_PER_USER_MAX: Final = 100
 
 _EMAIL: Schema = {
     "type": "string",

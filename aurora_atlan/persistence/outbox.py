@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from aurora_atlan.persistence import queries
 from aurora_atlan.persistence.database import Connection
 from aurora_atlan.persistence.errors import translated
+from aurora_atlan.persistence.records import Kind, Reason
 
 # The advisory lock of the one relay per database; the number is arbitrary.
 _RELAY_LOCK = 0x6175_726F_7261_0002
@@ -18,20 +20,27 @@ _SQL = queries.load("outbox")
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """One outcome, as the ledger has it."""
+class OutcomeNotice:
+    """One outcome, as the ledger has it. The pair of event id and entry number is its identity."""
 
     event_id: int
     entry_number: int
-    # "confirmed", "rejected", "failed" or "cancelled"
-    kind: str
+    """Its place in the event's ledger: outcomes of one event are told in this order."""
+    kind: Kind
+    """CONFIRMED, REJECTED, FAILED or CANCELLED."""
     job_id: UUID | None
+    """None when a booking was cancelled."""
     booking_id: int | None
+    """The booking that was made or cancelled."""
     user_id: int | None
     quantity: int | None
-    reason: str | None
+    """Tickets."""
+    reason: Reason | None
+    """Why, unless it is confirmed."""
     queue_number: int | None
+    """Its place in the event's order of acceptance."""
     at: datetime
+    """When it was decided, by PostgreSQL's clock."""
 
 
 class Outbox:
@@ -46,17 +55,17 @@ class Outbox:
             row = self._connection.execute(_SQL["claim_relay"], {"key": _RELAY_LOCK}).fetchone()
         return row is not None and bool(row[0])
 
-    def waiting(self, limit: int) -> list[Told]:
+    def waiting(self, limit: int) -> list[OutcomeNotice]:
         """Return up to ``limit`` outcomes that wait, per event in the order of the ledger."""
         with translated():
-            return [Told(*row) for row in self._connection.execute(_SQL["waiting"], {"limit": limit})]
+            return [_notice(row) for row in self._connection.execute(_SQL["waiting"], {"limit": limit})]
 
     def drop(self, limit: int) -> int:
         """Remove up to ``limit`` outcomes unread; return how many."""
         with translated():
             return self._connection.execute(_SQL["drop"], {"limit": limit}).rowcount
 
-    def forget(self, told: Sequence[Told]) -> None:
+    def forget(self, told: Sequence[OutcomeNotice]) -> None:
         """Remove outcomes that have been told."""
         parameters = {
             "event_ids": [outcome.event_id for outcome in told],
@@ -64,3 +73,19 @@ class Outbox:
         }
         with translated():
             self._connection.execute(_SQL["forget"], parameters)
+
+
+def _notice(row: tuple[Any, ...]) -> OutcomeNotice:
+    event_id, entry_number, kind, job_id, booking_id, user_id, quantity, reason, queue_number, at = row
+    return OutcomeNotice(
+        event_id,
+        entry_number,
+        Kind(kind),
+        job_id,
+        booking_id,
+        user_id,
+        quantity,
+        None if reason is None else Reason(reason),
+        queue_number,
+        at,
+    )
