@@ -203,7 +203,8 @@ def test_a_refusal_is_remembered_too(
     sql: Sql,
 ) -> None:
     """A key that was refused is refused for ever, also when there are seats again and Redis forgot it."""
-    event_id = make_event(capacity=0)
+    event_id = make_event(capacity=1)
+    supervisor.submit(BookTickets(event_id, buyers[2]))
     attempt = BookTickets(event_id, buyers[0], 1, "key")
     first = supervisor.submit(attempt)
     assert _decided(supervisor, first.job_id).reason is Reason.SOLD_OUT
@@ -218,7 +219,7 @@ def test_a_refusal_is_remembered_too(
     status = supervisor.status(second.job_id)
     assert status is not None
     assert (status.status, status.reason) == (JobState.FAILED, Reason.SOLD_OUT)
-    assert _bookings(sql) == 1
+    assert _bookings(sql) == 2
 
 
 def _expire(supervisor: Supervisor, redis_client: redis.Redis) -> None:
