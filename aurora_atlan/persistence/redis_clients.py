@@ -31,8 +31,7 @@ def patient_client(settings: Settings) -> Client:
 
 def cache_client(settings: Settings) -> Client:
     """Make the client of what can be done without Redis: waits no longer than doing without it would take."""
-    timeout_s = min(_CACHE_TIMEOUT_S, settings.redis_timeout_s)
-    return _client(settings, min(_CACHE_TIMEOUT_S, settings.redis_connect_timeout_s), timeout_s)
+    return _client(settings, settings.redis_connect_timeout_s, min(_CACHE_TIMEOUT_S, settings.redis_timeout_s))
 
 
 def _client(settings: Settings, connect_timeout_s: float, timeout_s: float) -> Client:

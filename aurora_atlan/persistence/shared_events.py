@@ -20,6 +20,7 @@ import redis
 from aurora_atlan.persistence import scripts
 from aurora_atlan.persistence.errors import StoreError
 from aurora_atlan.persistence.events import Event, EventFilter, EventStore
+from aurora_atlan.persistence.fallback import Fallback
 from aurora_atlan.persistence.queue_keys import event_tag, shard_tag
 
 # Nothing is told that PostgreSQL told longer ago.
@@ -74,8 +75,8 @@ class SharedEvents:
         self._look_up = scripts.load("look_up_shown")
         self._keep = scripts.load("keep_shown")
         self._count_change = scripts.load("count_change")
-        # Until then nothing that is shared is believed, nor is anything shared.
-        self._apart_until = 0.0
+        # For as long as anything lives there: what a change could not make void is gone when Redis is asked again.
+        self._fallback = Fallback(MAX_AGE_S, clock)
         # Guards the two below.
         self._lock = threading.Lock()
         self._second_began = 0.0
@@ -121,13 +122,15 @@ class SharedEvents:
         return Shown(events, 0.0)
 
     def _place(self, keys: tuple[str, str]) -> _Place | None:
-        if self._clock() < self._apart_until:
+        permit = self._fallback.permit()
+        if permit is None:
             return None
         try:
             [(changes, now_ms, left_ms, *shared)] = self._scripts.run([scripts.Call(self._look_up, keys, [])])
         except StoreError:
-            self._stay_apart()
+            self._fallback.failed()
             return None
+        self._fallback.worked(permit)
         shown = None
         if shared:
             # Redis may be ahead of its own clock by a millisecond.
@@ -145,19 +148,15 @@ class SharedEvents:
         try:
             self._scripts.run([scripts.Call(self._keep, place.keys, [place.changes, place.tell_until_ms, body])])
         except StoreError:
-            self._stay_apart()
+            self._fallback.failed()
 
     def _forget(self, *changes_keys: str) -> None:
-        # Also while apart: another process may be not.
+        # Whatever failed before: other processes may share all the same.
         calls = [scripts.Call(self._count_change, [key], [_CHANGES_KEPT_S]) for key in changes_keys]
         try:
             self._scripts.run(calls)
         except StoreError:
-            # What was shared before is believed nowhere when this ends; in this process from now on.
-            self._stay_apart()
-
-    def _stay_apart(self) -> None:
-        self._apart_until = self._clock() + MAX_AGE_S
+            self._fallback.failed()
 
     def _may_keep(self) -> bool:
         now = self._clock()
