@@ -11,6 +11,8 @@ MINUTES ?= 5
 
 BIN := $(VENV)/bin
 DESCRIBED := setup.py pyproject.toml aurora_atlan/_version.py Makefile
+# In the order of their names: the longest files, those of tests/acceptance, come first, the shortest, the unit tests, last.
+TWO_AT_ONCE := -n 2 --dist loadfile --no-loadscope-reorder
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_ROOT_USER_ACTION := ignore
 
@@ -24,14 +26,14 @@ run: $(VENV)/.run ## Serve on http://127.0.0.1:3000 with a PostgreSQL and a Redi
 	@exec $(BIN)/aurora-atlan serve $(ARGS)
 
 test: $(VENV)/.dev ## Run all tests, against servers of their own; ARGS for pytest.
-	@exec $(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+	@exec $(BIN)/python -m pytest $(TWO_AT_ONCE) $(ARGS)
 
 check: $(VENV)/.dev ## Check format, style, types and imports, and run the unit tests.
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile tests/unit
+	$(BIN)/python -m pytest -q $(TWO_AT_ONCE) tests/unit
 
 simulate: $(VENV)/.dev ## Run the actors over stores that crash and forget, in virtual time; SEEDS=10000.
 	@PYTHONPATH=tests $(BIN)/python -m simulation --seeds $(SEEDS) $(ARGS)

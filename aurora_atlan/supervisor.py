@@ -71,7 +71,8 @@ from aurora_atlan.persistence.password_hashes import hash_password
 from aurora_atlan.persistence.queue_pages import QueuePages
 from aurora_atlan.persistence.rate_counters import RateCounters
 from aurora_atlan.persistence.records import Booking
-from aurora_atlan.persistence.redis_clients import Client, accepting_client, patient_client, usable_client
+from aurora_atlan.persistence.redis_clients import Client, accepting_client, cache_client, patient_client, usable_client
+from aurora_atlan.persistence.shared_events import SharedEvents
 from aurora_atlan.persistence.token_versions import TokenVersions
 from aurora_atlan.persistence.users import ROLES, NewUser, User, UserStore
 
@@ -147,6 +148,8 @@ class Supervisor:
         faults = Faults(settings.fault_points)
         self.metrics = Metrics() if settings.metrics else NoMetrics()
         self._switchboard = Switchboard(self._scheduler, faults, self.metrics)
+        cache = cache_client(settings) if redis_client is None else redis_client
+        self.shared_events = SharedEvents(self.events, cache)
         self.rate_counters = RateCounters(settings, lambda: self._switchboard.redis.is_open, redis_client)
         policy = RestartPolicy(
             crashes_max=settings.restarts_max,
@@ -164,6 +167,7 @@ class Supervisor:
             self._switchboard,
             self._cells,
             Seeding(self._switchboard, self._cells, self._fast_jobs, self.bookings, self._losses),
+            self.bookings,
             timeout_s=settings.accept_timeout_s,
             required=Durability(settings.required_durability),
             direct=DirectBooking(self.bookings) if settings.degraded_booking else None,
@@ -443,6 +447,8 @@ class Supervisor:
         """
         self._here()
         self._gate.pause(event_id, paused=False, deed=deed)
+        pauses = self._switchboard.pauses
+        pauses.over(pauses.known() if event_id is None else [event_id])
         for cell in self._cells.every():
             if event_id in (None, cell.event_id):
                 cell.pardon()
@@ -560,6 +566,7 @@ class Supervisor:
         if self._clients_are_ours:
             self._fast_jobs.close()
             self._jobs.close()
+            self.shared_events.close()
         self.rate_counters.close()
         self._stopped.set()
 

@@ -40,6 +40,7 @@ from aurora_atlan.persistence.rate_counters import RateCounters
 from aurora_atlan.persistence.records import Booking
 from aurora_atlan.persistence.refresh_tokens import NewRefreshToken
 from aurora_atlan.persistence.sessions import Successor
+from aurora_atlan.persistence.shared_events import Shown
 from aurora_atlan.persistence.token_versions import TokenVersions
 from aurora_atlan.persistence.users import Credentials, NewUser, RoleRefusal, User
 
@@ -100,6 +101,26 @@ def _passes(event: Event, only: EventFilter | None) -> bool:
         and (only.from_time is None or event.time >= only.from_time)
         and (only.to_time is None or event.time < only.to_time)
     )
+
+
+class UnsharedEvents:
+    """Events without Redis: what PostgreSQL tells, every time."""
+
+    def __init__(self, events: FakeEvents) -> None:
+        self._events = events
+
+    def get(self, event_id: int) -> Shown:
+        event = self._events.get(event_id)
+        return Shown([] if event is None else [event], 0.0)
+
+    def page(self, limit: int, after_id: int | None, only: EventFilter) -> Shown:
+        return Shown(self._events.page(limit, after_id, only), 0.0)
+
+    def forget(self, event_id: int) -> None:
+        pass
+
+    def forget_lists(self) -> None:
+        pass
 
 
 class FakeBookings:
@@ -325,6 +346,7 @@ class FakeSupervisor:
         self.settings = settings
         self.database = None
         self.events = FakeEvents()
+        self.shared_events = UnsharedEvents(self.events)
         self.bookings = FakeBookings()
         self.impressions = FakeImpressions()
         self.users = FakeUsers()

@@ -230,6 +230,8 @@ class Watch:
             self._switchboard.redis_failed(error)
             return
         for event_id in events:
+            if event_id in self._switchboard.pauses:
+                continue
             cell = self._cells.get_or_make(event_id)
             if not cell.alive:
                 self._cells.want(cell)

@@ -85,7 +85,7 @@ class NewEvents:
             created = self._events.create(new, lambda event: _creation(req, creator, event))
         except StoreError:
             # It may exist all the same, if the answer was lost: who looks for it now must find it.
-            self._reads.forget_all()
+            self._reads.forget_lists()
             raise
         self._reads.forget(created.id)
         resp.status = falcon.HTTP_201

@@ -1,4 +1,7 @@
-"""The two Redis clients, one that accepts bookings and fails fast, one patient for the actors; or the host's own."""
+"""The Redis clients: one that accepts bookings and fails fast, one patient for the actors, one for what is optional.
+
+Or the host's own for all of it.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,8 @@ from aurora_atlan.config import ConfigurationError, Settings
 
 # The actors' client may run a few commands at once; nothing in the process needs more.
 _CONNECTIONS_MAX = 128
+# PostgreSQL answers sooner than that.
+_CACHE_TIMEOUT_S = 0.1
 
 Client = redis.Redis
 
@@ -22,6 +27,11 @@ def accepting_client(settings: Settings) -> Client:
 def patient_client(settings: Settings) -> Client:
     """Make the actors' client: nobody waits for it, so it may take its time."""
     return _client(settings, settings.redis_patient_timeout_s, settings.redis_patient_timeout_s)
+
+
+def cache_client(settings: Settings) -> Client:
+    """Make the client of what can be done without Redis: waits no longer than doing without it would take."""
+    return _client(settings, settings.redis_connect_timeout_s, min(_CACHE_TIMEOUT_S, settings.redis_timeout_s))
 
 
 def _client(settings: Settings, connect_timeout_s: float, timeout_s: float) -> Client:

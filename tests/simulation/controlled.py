@@ -85,7 +85,14 @@ class _NoDatabase:
     def open(self) -> None:
         """Do nothing."""
 
-    def close(self, timeout_s: float = 0.0) -> None:
+    def close(self, timeout_s: float) -> None:
+        """Do nothing."""
+
+
+class _NothingShared:
+    """Nobody looks at events."""
+
+    def close(self) -> None:
         """Do nothing."""
 
 
@@ -153,6 +160,8 @@ def _replacements() -> Iterator[tuple[Any, str, Any]]:
     yield supervisor, "_job_store", lambda settings, client: JobStoreDouble(_world(), settings)
     yield supervisor, "accepting_client", lambda settings: None
     yield supervisor, "patient_client", lambda settings: None
+    yield supervisor, "cache_client", lambda settings: None
+    yield supervisor, "SharedEvents", lambda events, client: _NothingShared()
     yield supervisor, "QueuePages", lambda client: None
     yield supervisor, "FinishedJobs", lambda client, ttl_s: None
     yield supervisor, "OwnerLock", lambda database, owner: OwnerLockDouble(_world(), owner)
