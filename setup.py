@@ -57,6 +57,8 @@ TEST = [
     "pytest-timeout>=2.3,<3",
     "pytest-xdist>=3.6,<4",
     "schemathesis>=4.32,<5",
+    "standardwebhooks>=1,<2",
+    "trustme>=1.1,<2",
 ]
 
 DEV = [

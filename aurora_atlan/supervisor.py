@@ -54,6 +54,7 @@ from aurora_atlan.actors.status import StatusDesk
 from aurora_atlan.actors.supervised import Ref, abandon, is_stuck, lives, stop, tell
 from aurora_atlan.actors.switchboard import Switchboard
 from aurora_atlan.actors.waiting import IN_THREAD, Waiting
+from aurora_atlan.actors.webhook_sender import WebhookSender
 from aurora_atlan.config import Settings
 from aurora_atlan.persistence.audit_log import Deed
 from aurora_atlan.persistence.bookings import BookingStore
@@ -86,6 +87,7 @@ _SHOWN_AFTER_S = 0.2
 # Work in the log, an idle actor, and no progress for so long: its doorbell was lost.
 _SILENCE_S = 0.5
 _RELAY_AT_STOP_S = 2.0
+_WEBHOOKS_AT_STOP_S = 2.0
 _WAIT_FOR_STORES_S = 1.0
 _DRAIN_TICK_S = 0.02
 _GATHERER_RESTARTS_MAX = 5
@@ -143,6 +145,7 @@ class Supervisor:
         self.queue = QueueDesk(self._switchboard, QueuePages(fast), FinishedJobs(fast, settings.job_ttl_s))
         self._receipt_desk = ReceiptDesk(self.bookings, self._desk)
         self._relay = OutboxRelay(self.database, on_outcome, faults)
+        self._webhooks = WebhookSender(self.database, self.metrics, private=settings.webhook_private_addresses)
         self._liaison = Liaison(
             settings,
             self._switchboard,
@@ -176,6 +179,7 @@ class Supervisor:
         self._watcher.start()
         self._liaison.start()
         self._relay.start()
+        self._webhooks.start()
 
     def stop(self, timeout_s: float = 20.0) -> None:
         """Stop accepting, let batches in flight finish, stop all actors and threads, close all connections.
@@ -197,6 +201,7 @@ class Supervisor:
             for ref in (self._switchboard.journal, self._switchboard.committer, self._switchboard.patient):
                 stop(ref, max(0.1, deadline - time.monotonic()))
             self._relay.stop(_RELAY_AT_STOP_S)
+            self._webhooks.stop(_WEBHOOKS_AT_STOP_S)
             self._liaison.stop(max(0.1, deadline - time.monotonic()))
             self.database.close()
             self._fast_jobs.close()

@@ -73,6 +73,9 @@ class Settings:
     rate_limit_register_ip: str | None = option("30/minute", _RATE)
     rate_limit_read_ip: str | None = option("200/second", _RATE)
 
+    # Webhooks may lead to addresses of the private network; without TLS to one's own machine.
+    webhook_private_addresses: bool = option(False, kinds.flag())
+
     # Accounts.
     jwt_secret: str | None = option(None, kinds.secret(32), variable="JWT_SECRET", secret=True)
     access_token_lifetime_s: int = option(900, kinds.whole(1, ACCESS_TOKEN_LIFETIME_MAX_S))

@@ -51,16 +51,21 @@ class Outbox:
         with translated():
             return [Told(*row) for row in self._connection.execute(_SQL["waiting"], {"limit": limit})]
 
-    def drop(self, limit: int) -> int:
-        """Remove up to ``limit`` outcomes unread; return how many."""
+    def pass_on_oldest(self, limit: int) -> int:
+        """Hand up to ``limit`` outcomes, told to nobody here, over to the webhooks; return how many."""
         with translated():
-            return self._connection.execute(_SQL["drop"], {"limit": limit}).rowcount
+            row = self._connection.execute(_SQL["pass_on_oldest"], {"limit": limit}).fetchone()
+        assert row is not None
+        return int(row[0])
 
-    def forget(self, told: Sequence[Told]) -> None:
-        """Remove outcomes that have been told."""
+    def pass_on(self, told: Sequence[Told]) -> None:
+        """Hand outcomes that have been told here over to the webhooks.
+
+        They leave the outbox in the statement that notes them for every enabled webhook that wants them.
+        """
         parameters = {
             "event_ids": [outcome.event_id for outcome in told],
             "entry_numbers": [outcome.entry_number for outcome in told],
         }
         with translated():
-            self._connection.execute(_SQL["forget"], parameters)
+            self._connection.execute(_SQL["pass_on"], parameters)
