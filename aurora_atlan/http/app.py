@@ -74,7 +74,6 @@ def create_app(
     limits = RateLimits(settings, supervisor.rate_counters)
     long_polls = LongPolls(supervisor, draining, places=max(1, settings.threads // 4))
     audit_log = AuditLog(supervisor.database)
-    webhooks = WebhookStore(supervisor.database)
 
     # In the way of requests only if it is wanted.
     cross_origin = (CrossOrigin(settings.cors_origins),) if settings.cors_origins else ()
@@ -111,17 +110,25 @@ def create_app(
     app.add_route("/api/admin/users/{user_id}", AnyUser(users, authenticator))
     app.add_route("/api/admin/users/{user_id}/role", UserRole(users, versions, authenticator))
     app.add_route("/api/admin/audit", AuditEntries(audit_log, authenticator))
-    app.add_route("/api/admin/webhooks", Webhooks(webhooks, authenticator, private=settings.webhook_private_addresses))
-    app.add_route("/api/admin/webhooks/{webhook_id}", AnyWebhook(webhooks, authenticator))
-    app.add_route("/api/admin/webhooks/{webhook_id}/test", WebhookTest(webhooks, authenticator))
-    app.add_route("/api/admin/webhooks/{webhook_id}/rotate-secret", WebhookRotation(webhooks, authenticator))
+    _add_webhooks(app, WebhookStore(supervisor.database), authenticator, private=settings.webhook_private_addresses)
     app.add_route("/livez", Live())
     app.add_route("/readyz", Ready(supervisor, draining))
     if settings.docs:
-        app.add_route("/openapi.json", Description())
-        app.add_route("/docs", DocsPage())
-        app.add_route("/docs/{file}", DocsFile())
+        _add_docs(app)
     return app
+
+
+def _add_docs(app: Application) -> None:
+    app.add_route("/openapi.json", Description())
+    app.add_route("/docs", DocsPage())
+    app.add_route("/docs/{file}", DocsFile())
+
+
+def _add_webhooks(app: Application, webhooks: WebhookStore, authenticator: Authenticator, *, private: bool) -> None:
+    app.add_route("/api/admin/webhooks", Webhooks(webhooks, authenticator, private=private))
+    app.add_route("/api/admin/webhooks/{webhook_id}", AnyWebhook(webhooks, authenticator))
+    app.add_route("/api/admin/webhooks/{webhook_id}/test", WebhookTest(webhooks, authenticator))
+    app.add_route("/api/admin/webhooks/{webhook_id}/rotate-secret", WebhookRotation(webhooks, authenticator))
 
 
 def create_ops_app(

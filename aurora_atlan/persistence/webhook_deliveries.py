@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from aurora_atlan.persistence import queries
@@ -90,10 +91,7 @@ class WebhookDeliveryStore:
             if target is None:
                 return None
             rows = connection.execute(self._queries["waiting"], wanted).fetchall()
-        return Target(*target), [
-            Delivery(*delivery, outcome=None if entry[0] is None else Told(*entry))
-            for delivery, entry in ((row[:5], row[5:]) for row in rows)
-        ]
+        return Target(*target), [_delivery(row) for row in rows]
 
     def settle(self, lane: Lane, delivered: Sequence[Delivery], rest: Failure | Delivery | None) -> None:
         """Note what became of a claimed lane: what was delivered, and what came after that.
@@ -124,3 +122,9 @@ class WebhookDeliveryStore:
                     connection.execute(self._queries["failed"], {**key, **parameters})
                     if rest.disabling is not None:
                         note(connection, rest.disabling)
+
+
+def _delivery(row: tuple[Any, ...]) -> Delivery:
+    message_id, entry_number, created_at, attempts, failing_since, *entry = row
+    outcome = None if entry[0] is None else Told(*entry)
+    return Delivery(message_id, entry_number, created_at, attempts, failing_since, outcome)
