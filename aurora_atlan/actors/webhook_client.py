@@ -175,7 +175,7 @@ def _skip_body(line: _Line, answer: http.client.HTTPResponse) -> None:
 def _sentence(error: Exception) -> str:
     match error:
         case TimeoutError():
-            sentence = f"no answer within {POST_WITHIN_S:g} s"
+            sentence = "no answer in time"
         case ssl.SSLCertVerificationError():
             sentence = f"its certificate is not good: {error.verify_message}"
         case socket.gaierror():
