@@ -62,9 +62,9 @@ SET message_id = excluded.message_id, created_at = excluded.created_at, attempts
 -- name: clear!
 -- A part of a webhook's deliveries, few enough for one statement.
 DELETE FROM webhook_deliveries
- USING (SELECT event_id, entry_number FROM webhook_deliveries WHERE webhook_id = :webhook_id LIMIT :limit) AS some
- WHERE webhook_id = :webhook_id AND webhook_deliveries.event_id = some.event_id
-   AND webhook_deliveries.entry_number = some.entry_number
+ USING (SELECT event_id, entry_number FROM webhook_deliveries WHERE webhook_id = :webhook_id LIMIT :limit) AS part
+ WHERE webhook_id = :webhook_id AND webhook_deliveries.event_id = part.event_id
+   AND webhook_deliveries.entry_number = part.entry_number
 
 -- name: delete!
 DELETE FROM webhooks WHERE id = :webhook_id
