@@ -10,9 +10,9 @@ import io
 import socket
 import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeVar
 
 from aurora_atlan.actors.webhook_addresses import IPAddress, RefusedAddressError, WebhookUrl
 
@@ -20,9 +20,13 @@ from aurora_atlan.actors.webhook_addresses import IPAddress, RefusedAddressError
 POST_WITHIN_S = 10.0
 # Of that one address may take so much, so that there is time for the next.
 _CONNECT_WITHIN_S = 3.0
+# How often whoever waits looks whether he is cut.
+_LOOK_S = 0.25
 # Headers included; more is not read.
 _ANSWER_BYTES_MAX = 65_536
 _ERROR_LENGTH_MAX = 200
+
+T = TypeVar("T")
 
 
 class PostError(Exception):
@@ -58,8 +62,11 @@ class WebhookClient:
         self._line.close()
 
     def abort(self) -> None:
-        """Make a post that is under way in another thread fail, unless it is just resolving the name."""
-        self._line.abort()
+        """Make the post under way in another thread fail soon, and every other.
+
+        While it resolves the name or connects, it fails when that is over.
+        """
+        self._line.is_cut = True
 
 
 class _Line(http.client.HTTPConnection):
@@ -72,8 +79,9 @@ class _Line(http.client.HTTPConnection):
         self._url = url
         self._trust = trust
         self._private = private
-        self._socket: socket.socket | None = None
         self.deadline = 0.0
+        # Looked at by the thread that waits: shutting its socket down from another is a race over descriptors.
+        self.is_cut = False
 
     def connect(self) -> None:
         """Connect to the first address of the host that takes it; called by http.client when there is no line."""
@@ -89,36 +97,33 @@ class _Line(http.client.HTTPConnection):
                 failed = error
         raise failed
 
-    def abort(self) -> None:
-        """End the line under whoever waits for it."""
-        line = self._socket
-        if line is not None:
-            # Not the method of SSLSocket, which takes its state away from the thread that uses it.
-            with suppress(OSError):
-                socket.socket.shutdown(line, socket.SHUT_RDWR)
-
     def left_s(self) -> float:
         """Return how much time there is; raises TimeoutError when there is none."""
         left_s = self.deadline - time.monotonic()
-        if left_s <= 0:
+        if left_s <= 0 or self.is_cut:
             raise TimeoutError
         return left_s
+
+    def wait(self, line: socket.socket, step: Callable[[], T]) -> T:
+        """Take a step that waits for the other side and may be taken again; raises TimeoutError when time is over."""
+        while True:
+            line.settimeout(min(_LOOK_S, self.left_s()))
+            with suppress(TimeoutError):
+                return step()
 
     def _connected(self, address: IPAddress) -> socket.socket:
         line = socket.socket(socket.AF_INET if address.version == 4 else socket.AF_INET6, socket.SOCK_STREAM)
         try:
-            self._socket = line
             line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             line.settimeout(min(_CONNECT_WITHIN_S, self.left_s()))
             line.connect((str(address), self._url.port))
             if not self._url.tls:
                 return line
-            self._socket = line = self._trust.wrap_socket(
+            line = secured = self._trust.wrap_socket(
                 line, server_hostname=self._url.host, do_handshake_on_connect=False
             )
-            line.settimeout(self.left_s())
-            line.do_handshake()
-            return line
+            self.wait(secured, secured.do_handshake)
+            return secured
         except BaseException:
             line.close()
             raise
@@ -158,8 +163,7 @@ class _Answer(io.RawIOBase):
         room = memoryview(buffer)[: self._bytes_left]
         if not room:
             return 0
-        self._line.settimeout(self._limits.left_s())
-        read = self._line.recv_into(room)
+        read = self._limits.wait(self._line, lambda: self._line.recv_into(room))
         self._bytes_left -= read
         return read
 
