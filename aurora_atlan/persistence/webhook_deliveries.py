@@ -107,19 +107,17 @@ class WebhookDeliveryStore:
                 disabled = rest.disabling is not None
                 connection.execute(self._queries["note_error"], {**key, "error": rest.error, "disabled": disabled})
             if delivered:
-                message_ids = [delivery.message_id for delivery in delivered]
-                connection.execute(self._queries["delivered"], {**key, "message_ids": message_ids})
+                parameters = {
+                    "entry_numbers": [delivery.entry_number for delivery in delivered],
+                    "message_ids": [delivery.message_id for delivery in delivered],
+                }
+                connection.execute(self._queries["delivered"], {**key, **parameters})
             match rest:
                 case Delivery():
-                    connection.execute(self._queries["release"], {**key, "message_id": rest.message_id})
+                    connection.execute(self._queries["release"], {**key, **_place(rest)})
                 case Failure():
-                    parameters = {
-                        "message_id": rest.delivery.message_id,
-                        "error": rest.error,
-                        "wait_s": rest.wait_s,
-                        "given_up": rest.given_up,
-                    }
-                    connection.execute(self._queries["failed"], {**key, **parameters})
+                    follows = {"error": rest.error, "wait_s": rest.wait_s, "given_up": rest.given_up}
+                    connection.execute(self._queries["failed"], {**key, **_place(rest.delivery), **follows})
                     if rest.disabling is not None:
                         note(connection, rest.disabling)
 
@@ -128,3 +126,7 @@ def _delivery(row: tuple[Any, ...]) -> Delivery:
     message_id, entry_number, created_at, attempts, failing_since, *entry = row
     outcome = None if entry[0] is None else Told(*entry)
     return Delivery(message_id, entry_number, created_at, attempts, failing_since, outcome)
+
+
+def _place(delivery: Delivery) -> dict[str, Any]:
+    return {"entry_number": delivery.entry_number, "message_id": delivery.message_id}

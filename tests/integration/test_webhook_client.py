@@ -123,6 +123,27 @@ def test_a_name_that_leads_elsewhere_after_it_was_accepted_is_refused(
     assert receiver.received == []
 
 
+def test_the_address_that_was_checked_is_the_one_connected_to(
+    authority: trustme.CA, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The name is resolved once, so nobody can answer otherwise in between; the certificate is still the name's."""
+    asked: list[str] = []
+    real = socket.getaddrinfo
+
+    def resolve(host: str, *arguments: Any, **named: Any) -> Any:
+        asked.append(host)
+        return real("127.0.0.1", *arguments, **named)
+
+    with Receiver(authority, name="hooks.invalid").running() as receiver:
+        monkeypatch.setattr(socket, "getaddrinfo", resolve)
+        client = connect(receiver.url.replace("localhost", "hooks.invalid"))
+        assert client.post(b"{}", {}) == 204
+        assert client.post(b"{}", {}) == 204
+
+    assert asked == ["hooks.invalid"]
+    assert receiver.received[0].headers["Host"].startswith("hooks.invalid:")
+
+
 def test_whose_certificate_is_not_good_is_told_nothing(
     receiver: Receiver, connect: Connect, authority: trustme.CA
 ) -> None:

@@ -52,7 +52,8 @@ SELECT delivery.message_id, delivery.entry_number, delivery.created_at, delivery
 -- name: delivered!
 -- By the message's id, too: a test that was asked for meanwhile is another message in the same place.
 DELETE FROM webhook_deliveries
- WHERE webhook_id = :webhook_id AND event_id = :event_id AND message_id = ANY (:message_ids)
+ WHERE webhook_id = :webhook_id AND event_id = :event_id AND entry_number = ANY (:entry_numbers)
+   AND message_id = ANY (:message_ids)
 
 -- name: succeeded!
 UPDATE webhooks SET last_success_at = now() WHERE id = :webhook_id
@@ -61,7 +62,8 @@ UPDATE webhooks SET last_success_at = now() WHERE id = :webhook_id
 UPDATE webhook_deliveries
    SET attempts = attempts + 1, last_error = :error, failing_since = coalesce(failing_since, now()),
        next_at = now() + make_interval(secs => :wait_s), failed_at = CASE WHEN :given_up THEN now() END
- WHERE webhook_id = :webhook_id AND event_id = :event_id AND message_id = :message_id
+ WHERE webhook_id = :webhook_id AND event_id = :event_id AND entry_number = :entry_number
+   AND message_id = :message_id
 
 -- name: note_error!
 UPDATE webhooks SET last_error = :error, last_error_at = now(), enabled = enabled AND NOT :disabled
@@ -70,4 +72,5 @@ UPDATE webhooks SET last_error = :error, last_error_at = now(), enabled = enable
 -- name: release!
 -- A claim ends: what is oldest now is due at once.
 UPDATE webhook_deliveries SET next_at = now()
- WHERE webhook_id = :webhook_id AND event_id = :event_id AND message_id = :message_id
+ WHERE webhook_id = :webhook_id AND event_id = :event_id AND entry_number = :entry_number
+   AND message_id = :message_id
