@@ -61,6 +61,8 @@ TEST = [
     "pytest-xdist>=3.6,<4",
     "schemathesis>=4.32,<5",
     "uvicorn>=0.30,<1",
+    "standardwebhooks>=1,<2",
+    "trustme>=1.1,<2",
 ]
 
 DEV = [

@@ -51,6 +51,7 @@ from aurora_atlan.actors.supervised import tell
 from aurora_atlan.actors.switchboard import Switchboard
 from aurora_atlan.actors.waiting import IN_THREAD, Waiting
 from aurora_atlan.actors.watch import Watch
+from aurora_atlan.actors.webhook_sender import WebhookSender
 from aurora_atlan.config import Settings
 from aurora_atlan.persistence.accounts import canonical_email, normalise_name, normalise_password
 from aurora_atlan.persistence.audit import Auditor
@@ -85,6 +86,7 @@ _STOP_TIMEOUT_S = 20.0
 _SHORT_STOP_S = 5.0
 _RELAY_AT_STOP_S = 2.0
 _HOOKS_AT_STOP_S = 1.0
+_WEBHOOKS_AT_STOP_S = 2.0
 _LAST_MOMENT_S = 0.1
 # Of each of the 64 shards.
 _BACKLOG_EVENTS_MAX = 1_000
@@ -180,6 +182,7 @@ class Supervisor:
         self.queue = QueueDesk(self._switchboard, QueuePages(fast), FinishedJobs(fast, settings.job_ttl_s))
         self._receipt_desk = ReceiptDesk(self.bookings, self._desk)
         self._relay = OutboxRelay(self.database, on_outcome, faults)
+        self._webhooks = WebhookSender(self.database, self.metrics, private=settings.webhook_private_addresses)
         self._hooks = Hooks(on_restart, on_health_change)
         self._waits = OutcomeWaits(self._desk.status, self.notices, lambda: not self._accepting)
         self._callers = AsyncCallers()
@@ -238,6 +241,7 @@ class Supervisor:
                 self._watch.start()
                 self._liaison.start()
                 self._relay.start()
+                self._webhooks.start()
                 self._hooks.start()
             except BaseException:
                 # No thread to be had.
@@ -558,6 +562,7 @@ class Supervisor:
         # Whoever waits for an answer is told that none comes.
         self.notices.ring_all()
         self._relay.stop(left_s(_RELAY_AT_STOP_S))
+        self._webhooks.stop(left_s(_WEBHOOKS_AT_STOP_S))
         self._hooks.health(self.health)
         self._hooks.stop(left_s(_HOOKS_AT_STOP_S))
         self._liaison.stop(left_s())

@@ -6,7 +6,7 @@ import functools
 import itertools
 import threading
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -43,6 +43,7 @@ from aurora_atlan.persistence.sessions import Successor
 from aurora_atlan.persistence.shared_events import Shown
 from aurora_atlan.persistence.token_versions import TokenVersions
 from aurora_atlan.persistence.users import Credentials, NewUser, RoleRefusal, User
+from aurora_atlan.persistence.webhooks import WEBHOOKS_MAX, Standing, Webhook
 
 NOW = datetime(2026, 11, 22, 19, 30, 15, 250_000, tzinfo=UTC)
 SECRET = "a secret of at least thirty-two bytes"
@@ -251,6 +252,69 @@ class FakeAuditLog:
         self.deeds.append(deed)
 
 
+class FakeWebhooks:
+    """Keeps webhooks; those that it was asked to test are in ``tested``."""
+
+    def __init__(self) -> None:
+        self.rows: dict[int, Webhook] = {}
+        self.secrets: dict[int, bytes] = {}
+        self.standings: dict[int, Standing] = {}
+        self.tested: list[int] = []
+        self.deeds: list[Deed] = []
+
+    def create(self, url: str, types: Sequence[str], secret: bytes, deed: Callable[[Webhook], Deed]) -> Webhook | None:
+        if len(self.rows) == WEBHOOKS_MAX:
+            return None
+        webhook = Webhook(
+            id=len(self.rows) + 1,
+            url=url,
+            types=types,
+            enabled=True,
+            created_at=NOW,
+            last_success_at=None,
+            last_error=None,
+            last_error_at=None,
+        )
+        self.rows[webhook.id] = webhook
+        self.secrets[webhook.id] = secret
+        self.deeds.append(deed(webhook))
+        return webhook
+
+    def all(self) -> list[Webhook]:
+        return list(self.rows.values())
+
+    def standing(self, webhook_id: int) -> Standing | None:
+        webhook = self.rows.get(webhook_id)
+        return None if webhook is None else self.standings.get(webhook_id, Standing(webhook, 0, 0, []))
+
+    def set_enabled(self, webhook_id: int, deed: Deed, *, enabled: bool) -> Webhook | None:
+        if self._is_unknown(webhook_id, deed):
+            return None
+        self.rows[webhook_id] = replace(self.rows[webhook_id], enabled=enabled)
+        return self.rows[webhook_id]
+
+    def rotate(self, webhook_id: int, secret: bytes, deed: Deed) -> datetime | None:
+        if self._is_unknown(webhook_id, deed):
+            return None
+        self.secrets[webhook_id] = secret
+        return NOW
+
+    def queue_test(self, webhook_id: int, deed: Deed) -> bool:
+        if self._is_unknown(webhook_id, deed):
+            return False
+        self.tested.append(webhook_id)
+        return True
+
+    def delete(self, webhook_id: int, deed: Deed) -> bool:
+        return not self._is_unknown(webhook_id, deed) and self.rows.pop(webhook_id) is not None
+
+    def _is_unknown(self, webhook_id: int, deed: Deed) -> bool:
+        if webhook_id not in self.rows:
+            return True
+        self.deeds.append(deed)
+        return False
+
+
 class FakeAuditor:
     """Audits one event, 7 unless told otherwise, and holds the answer back while it may not end."""
 
@@ -351,6 +415,7 @@ class FakeSupervisor:
         self.impressions = FakeImpressions()
         self.users = FakeUsers()
         self.audit_log = FakeAuditLog()
+        self.webhooks = FakeWebhooks()
         self.token_versions = TokenVersions()
         # Whose bookings and jobs these are; others are everybody's.
         self.owners: dict[int | UUID, int] = {}
@@ -526,6 +591,7 @@ def make_service(monkeypatch: pytest.MonkeyPatch, **settings: Any) -> Service:
     monkeypatch.setattr(app_module, "UserStore", lambda _database: supervisor.users)
     monkeypatch.setattr(app_module, "SessionStore", lambda _database: FakeSessions(supervisor.users))
     monkeypatch.setattr(app_module, "AuditLog", lambda _database: supervisor.audit_log)
+    monkeypatch.setattr(app_module, "WebhookStore", lambda _database: supervisor.webhooks)
     monkeypatch.setattr(app_module, "Passwords", lambda waiting_max: _passwords())
     app = create_app(supervisor)  # type: ignore[arg-type]
     return Service(supervisor, TestClient(app), TokenIssuer(supervisor.settings))

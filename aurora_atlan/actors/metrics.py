@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter as Count
 from collections.abc import Sequence
+from typing import Literal
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
@@ -49,6 +50,12 @@ class Metrics:
         self._batch = Histogram(
             "aurora_batch_jobs", "Jobs of one event's batch.", buckets=_JOBS, registry=self.registry
         )
+        self._webhooks = Counter(
+            "aurora_webhook_deliveries",
+            "Attempts of this process to tell webhooks: delivered, failed (to be tried again), given_up.",
+            ["result"],
+            registry=self.registry,
+        )
 
     def accepted(self, count: int) -> None:
         """Count accepted jobs."""
@@ -67,6 +74,10 @@ class Metrics:
         for job, outcome in zip(jobs, outcomes, strict=True):
             self._wait.observe((outcome.decided_at - job.accepted_at).total_seconds())
 
+    def webhook(self, result: Literal["delivered", "failed", "given_up"], count: int) -> None:
+        """Count deliveries to webhooks."""
+        self._webhooks.labels(result).inc(count)
+
 
 class NoMetrics(Metrics):
     """Measures nothing."""
@@ -78,6 +89,9 @@ class NoMetrics(Metrics):
         """Note nothing."""
 
     def decided(self, jobs: Sequence[Job], outcomes: Sequence[Outcome], processing_s: float) -> None:
+        """Count nothing."""
+
+    def webhook(self, result: Literal["delivered", "failed", "given_up"], count: int) -> None:
         """Count nothing."""
 
 

@@ -1,4 +1,4 @@
-"""Relays outcomes from the outbox to whoever registered, each at least once, per event in order."""
+"""Relays outcomes from the outbox to the hook and to webhooks, each at least once, per event in order."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 class OutboxRelay:
     """A thread that empties the outbox; in one process per database at a time.
 
-    Without a hook the outcomes are deleted unread. A hook that raises is told the same outcome again.
+    A hook that raises is told the same outcome again. Webhooks are handed what the hook, if there is one, was told.
     """
 
     def __init__(
@@ -87,15 +87,15 @@ class OutboxRelay:
 
     def _relay_some(self, outbox: Outbox) -> int:
         if self._on_outcome is None:
-            dropped = outbox.drop(_BATCH_MAX)
-            if dropped:
+            moved = outbox.pass_on_oldest(_BATCH_MAX)
+            if moved:
                 self._faults.reach("after_delivery")
-            return dropped
+            return moved
         waiting = outbox.waiting(_BATCH_MAX)
         told = self._tell(waiting, self._on_outcome)
         if told:
             self._faults.reach("after_delivery")
-            outbox.forget(waiting[:told])
+            outbox.pass_on(waiting[:told])
         return told
 
     def _tell(self, waiting: Sequence[OutcomeNotice], receiver: Callable[[OutcomeNotice], None]) -> int:

@@ -64,6 +64,9 @@ class Settings:
     trusted_proxy: str | None = option(None, kinds.or_off(_PROXY))
     trusted_proxy_count: int = option(1, kinds.whole(1, 10))
 
+    # Webhooks may lead to addresses of the private network; without TLS to one's own machine.
+    webhook_private_addresses: bool = option(False, kinds.flag())
+
     # Rate limits, in the notation of the library limits; "off" switches all of them off.
     rate_limits: Literal["on", "off"] = option("on", kinds.one_of("on", "off"))
     rate_limit_booking_user: str | None = option("20/second", _RATE)

@@ -33,11 +33,13 @@ from aurora_atlan.http.receipts import VerifyReceipt
 from aurora_atlan.http.refresh_tokens import RefreshTokens
 from aurora_atlan.http.sessions import Logout, Refresh
 from aurora_atlan.http.tokens import TokenIssuer, TokenVerifier, signing_key
+from aurora_atlan.http.webhooks import AnyWebhook, WebhookRotation, Webhooks, WebhookTest
 from aurora_atlan.persistence.analytics import Analytics
 from aurora_atlan.persistence.audit import Auditor
 from aurora_atlan.persistence.audit_log import AuditLog
 from aurora_atlan.persistence.sessions import SessionStore
 from aurora_atlan.persistence.users import UserStore
+from aurora_atlan.persistence.webhooks import WebhookStore
 
 if TYPE_CHECKING:
     from aurora_atlan.supervisor import Supervisor
@@ -110,13 +112,25 @@ def create_app(
     app.add_route("/api/admin/users/{user_id}", AnyUser(users, authenticator))
     app.add_route("/api/admin/users/{user_id}/role", UserRole(users, versions, authenticator))
     app.add_route("/api/admin/audit", AuditEntries(audit_log, authenticator))
+    _add_webhooks(app, WebhookStore(supervisor.database), authenticator, private=settings.webhook_private_addresses)
     app.add_route("/livez", Live())
     app.add_route("/readyz", Ready(supervisor, draining))
     if settings.docs:
-        app.add_route("/openapi.json", Description())
-        app.add_route("/docs", DocsPage())
-        app.add_route("/docs/{file}", DocsFile())
+        _add_docs(app)
     return app
+
+
+def _add_docs(app: Application) -> None:
+    app.add_route("/openapi.json", Description())
+    app.add_route("/docs", DocsPage())
+    app.add_route("/docs/{file}", DocsFile())
+
+
+def _add_webhooks(app: Application, webhooks: WebhookStore, authenticator: Authenticator, *, private: bool) -> None:
+    app.add_route("/api/admin/webhooks", Webhooks(webhooks, authenticator, private=private))
+    app.add_route("/api/admin/webhooks/{webhook_id}", AnyWebhook(webhooks, authenticator))
+    app.add_route("/api/admin/webhooks/{webhook_id}/test", WebhookTest(webhooks, authenticator))
+    app.add_route("/api/admin/webhooks/{webhook_id}/rotate-secret", WebhookRotation(webhooks, authenticator))
 
 
 def create_ops_app(

@@ -22,12 +22,14 @@ from aurora_atlan.http.problems import MEDIA_TYPE, TYPE_PREFIX
 from aurora_atlan.http.response_schemas import RESPONSE_SCHEMAS, ref
 from aurora_atlan.http.schemas import Schema
 from aurora_atlan.http.service_operations import SERVICE_OPERATIONS
+from aurora_atlan.http.webhook_operations import WEBHOOK_OPERATIONS
 
 OPERATIONS: Final = (
     *ACCOUNT_OPERATIONS,
     *EVENT_OPERATIONS,
     *BOOKING_OPERATIONS,
     *ADMIN_OPERATIONS,
+    *WEBHOOK_OPERATIONS,
     *SERVICE_OPERATIONS,
 )
 

@@ -11,6 +11,7 @@ from aurora_atlan.http.receipts import LOST
 from aurora_atlan.http.schemas import Schema
 from aurora_atlan.persistence.durability import Durability
 from aurora_atlan.persistence.records import ID_MAX, Reason
+from aurora_atlan.persistence.webhooks import OUTCOME_TYPES
 
 _TEXT: Final[Schema] = {"type": "string"}
 _TEXT_OR_NULL: Final[Schema] = {"type": ["string", "null"]}
@@ -96,6 +97,17 @@ _ACCEPTED: Final[dict[str, Schema]] = {
     "acceptedAt": _TIME,
     "durability": {"type": "string", "enum": [*map(str, Durability)]},
     "receipt": {"anyOf": [ref("SignedReceipt"), {"type": "null"}]},
+}
+
+_WEBHOOK: Final[dict[str, Schema]] = {
+    "id": _ID,
+    "url": _TEXT,
+    "types": {"type": "array", "items": {"type": "string", "enum": [*OUTCOME_TYPES]}},
+    "enabled": _FLAG,
+    "createdAt": _TIME,
+    "lastSuccessAt": _TIME_OR_NULL,
+    "lastError": _TEXT_OR_NULL,
+    "lastErrorAt": _TIME_OR_NULL,
 }
 
 RESPONSE_SCHEMAS: Final[dict[str, Schema]] = {
@@ -240,6 +252,15 @@ RESPONSE_SCHEMAS: Final[dict[str, Schema]] = {
             "after": {},
         }
     ),
+    "Webhook": _object(_WEBHOOK),
+    "NewWebhook": _object({**_WEBHOOK, "secret": _TEXT}),
+    "WebhookStanding": _object(
+        {**_WEBHOOK, "waiting": _COUNT, "failed": _COUNT, "givenUp": list_of("GivenUpDelivery")}
+    ),
+    "GivenUpDelivery": _object(
+        {"eventId": _COUNT, "entryNumber": _COUNT, "attempts": _COUNT, "failedAt": _TIME, "error": _TEXT}
+    ),
+    "NewSecret": _object({"secret": _TEXT, "oldSecretUntil": _TIME}),
     "Alive": _object({"status": {"const": "alive"}}),
     "Health": _object(
         {

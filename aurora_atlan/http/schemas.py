@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from aurora_atlan.actors.webhook_addresses import URL_RULE
 from aurora_atlan.persistence.records import CAP_PER_USER_MAX, CAPACITY_MAX, ID_MAX, QUANTITY_MAX
+from aurora_atlan.persistence.webhooks import OUTCOME_TYPES
 
 Schema = dict[str, Any]
 
@@ -86,6 +88,24 @@ CHANGE_PASSWORD: Final = _object(
 CHANGE_ROLE: Final = _object(
     {"role": {"type": "string", "enum": ["USER", "ADMIN", "OPS"], "x-detail": "must be USER, ADMIN or OPS"}},
     required=["role"],
+)
+
+_TYPES_RULE = f"must be a list of {', '.join(OUTCOME_TYPES)}, each at most once"
+_OUTCOME_TYPES: Schema = {
+    "type": "array",
+    "items": {"type": "string", "enum": [*OUTCOME_TYPES], "x-detail": _TYPES_RULE},
+    "minItems": 1,
+    "uniqueItems": True,
+    "x-detail": _TYPES_RULE,
+}
+
+CREATE_WEBHOOK: Final = _object(
+    {"url": {"type": "string", "minLength": 1, "maxLength": 1000, "x-detail": URL_RULE}, "types": _OUTCOME_TYPES},
+    required=["url"],
+)
+
+CHANGE_WEBHOOK: Final = _object(
+    {"enabled": {"type": "boolean", "x-detail": "must be true or false"}}, required=["enabled"]
 )
 
 CREATE_EVENT: Final = _object(

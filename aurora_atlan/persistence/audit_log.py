@@ -18,7 +18,7 @@ _SQL = queries.load("audit_log")
 class Deed:
     """Something an administrator or operator did, to be noted together with what it changed."""
 
-    # None: the command line, or a program that embeds the service.
+    # None: the command line, the service itself, or a program that embeds it.
     actor_id: int | None
     # What was done, as in "event.update".
     action: str

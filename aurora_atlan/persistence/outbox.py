@@ -58,24 +58,30 @@ class Outbox:
     def waiting(self, limit: int) -> list[OutcomeNotice]:
         """Return up to ``limit`` outcomes that wait, per event in the order of the ledger."""
         with translated():
-            return [_notice(row) for row in self._connection.execute(_SQL["waiting"], {"limit": limit})]
+            return [notice_of_row(row) for row in self._connection.execute(_SQL["waiting"], {"limit": limit})]
 
-    def drop(self, limit: int) -> int:
-        """Remove up to ``limit`` outcomes unread; return how many."""
+    def pass_on_oldest(self, limit: int) -> int:
+        """Hand up to ``limit`` outcomes, told to nobody here, over to the webhooks; return how many."""
         with translated():
-            return self._connection.execute(_SQL["drop"], {"limit": limit}).rowcount
+            row = self._connection.execute(_SQL["pass_on_oldest"], {"limit": limit}).fetchone()
+        assert row is not None
+        return int(row[0])
 
-    def forget(self, told: Sequence[OutcomeNotice]) -> None:
-        """Remove outcomes that have been told."""
+    def pass_on(self, told: Sequence[OutcomeNotice]) -> None:
+        """Hand outcomes that have been told here over to the webhooks.
+
+        They leave the outbox in the statement that notes them for every enabled webhook that wants them.
+        """
         parameters = {
             "event_ids": [outcome.event_id for outcome in told],
             "entry_numbers": [outcome.entry_number for outcome in told],
         }
         with translated():
-            self._connection.execute(_SQL["forget"], parameters)
+            self._connection.execute(_SQL["pass_on"], parameters)
 
 
-def _notice(row: tuple[Any, ...]) -> OutcomeNotice:
+def notice_of_row(row: Sequence[Any]) -> OutcomeNotice:
+    """Make a notice of the columns that every query of outcomes selects, in their order."""
     event_id, entry_number, kind, job_id, booking_id, user_id, quantity, reason, queue_number, at = row
     return OutcomeNotice(
         event_id,

@@ -49,6 +49,7 @@ RECEIPT = {
     "acceptedAt": "2026-11-22T19:30:15Z",
     "signature": "nobody's",
 }
+WEBHOOK = {"url": "https://example.com/hook", "types": ["booking.confirmed"]}
 # Members that are of the right type, and wrong all the same.
 WRONG_EVENT = [
     {"capacity": 0},
@@ -213,6 +214,44 @@ ROUTES = [
         wrong=[{"role": "KING"}, {"role": "ops"}, {"role": ""}],
     ),
     Route("GET", "/api/admin/audit", ADMINS, queries=PAGES),
+    Route(
+        "POST",
+        "/api/admin/webhooks",
+        ADMINS,
+        schema=schemas.CREATE_WEBHOOK,
+        body=WEBHOOK,
+        wrong=[
+            {"url": ""},
+            {"url": "nonsense"},
+            {"url": "http://example.com/"},
+            {"url": "https://user@example.com/"},
+            {"url": "https://example.com:22/"},
+            {"url": "https://127.0.0.1/"},
+            {"url": "https://[::1]/"},
+            {"url": f"https://example.com/{'x' * 1000}"},
+            {"types": []},
+            {"types": "booking.confirmed"},
+            {"types": ["booking.lost"]},
+            {"types": [1]},
+            {"types": ["booking.failed", "booking.failed"]},
+        ],
+    ),
+    Route("GET", "/api/admin/webhooks", ADMINS),
+    Route("GET", "/api/admin/webhooks/{webhook_id}", ADMINS, unknown="unknown-webhook"),
+    Route(
+        "PATCH",
+        "/api/admin/webhooks/{webhook_id}",
+        ADMINS,
+        unknown="unknown-webhook",
+        schema=schemas.CHANGE_WEBHOOK,
+        body={"enabled": True},
+        wrong=[{"enabled": value} for value in (None, 1, 0, "true", [], {})],
+    ),
+    Route("DELETE", "/api/admin/webhooks/{webhook_id}", ADMINS, unknown="unknown-webhook"),
+    Route("POST", "/api/admin/webhooks/{webhook_id}/test", ADMINS, unknown="unknown-webhook", body_refused=True),
+    Route(
+        "POST", "/api/admin/webhooks/{webhook_id}/rotate-secret", ADMINS, unknown="unknown-webhook", body_refused=True
+    ),
     Route("GET", "/livez"),
     Route("GET", "/readyz"),
 ]
@@ -231,11 +270,13 @@ class World:
     booking_id: int
     # Undecided: its event is paused.
     job_id: str
+    # Switched off, so that nothing is sent.
+    webhook_id: int
 
     def path(self, route: Route) -> str:
         """An address of the route at which there is something."""
         first = self.booking_id if route.unknown == "unknown-booking" else self.event_id
-        return route.template.format(event_id=first, job_id=self.job_id, user_id=self.owner)
+        return route.template.format(event_id=first, job_id=self.job_id, user_id=self.owner, webhook_id=self.webhook_id)
 
     def bearer(self, role: str, user_id: int | None = None) -> dict[str, str]:
         """The header of a user with this role."""
@@ -318,7 +359,7 @@ def id_of_somebody_else(world: World, route: Route) -> Iterator[Sent]:
 
 def unknown_id(world: World, route: Route) -> Iterator[Sent]:
     if route.unknown is not None:
-        path = route.template.format(event_id=ID_MAX, user_id=ID_MAX, job_id=NO_JOB)
+        path = route.template.format(event_id=ID_MAX, user_id=ID_MAX, webhook_id=ID_MAX, job_id=NO_JOB)
         yield _otherwise_right(world, route, 404, route.unknown, path=path)
     if route.event_must_exist:
         yield _otherwise_right(world, route, 404, "unknown-event", path=f"{route.template}?eventId={ID_MAX}")
@@ -331,7 +372,7 @@ def malformed_id(world: World, route: Route) -> Iterator[Sent]:
     encoded = f"%{ord(NO_JOB[0]):x}{NO_JOB[1:]}" if "{job_id}" in route.template else "%31"
     if route.unknown is not None:
         for spelling in (*spellings, encoded):
-            path = route.template.format(event_id=spelling, user_id=spelling, job_id=spelling)
+            path = route.template.format(event_id=spelling, user_id=spelling, webhook_id=spelling, job_id=spelling)
             yield _otherwise_right(world, route, 400, "malformed-id", path=path)
     if route.event_parameter:
         for spelling in (*spellings, "", f"{world.event_id}&eventId={world.event_id}"):
@@ -514,7 +555,7 @@ def world(
     server = Server(supervisor, supervisor.settings)
     server.start()
     issuer, event_id = TokenIssuer(supervisor.settings), make_event(capacity=10, cap_per_user=2)
-    world = World(supervisor, server, issuer, buyers[0], buyers[1], event_id, 0, "")
+    world = World(supervisor, server, issuer, buyers[0], buyers[1], event_id, 0, "", 0)
 
     def book() -> Any:
         sent = Sent(202, "", f"/api/bookings/{event_id}/book", world.bearer(USER))
@@ -532,7 +573,12 @@ def world(
         wait_until(lambda: sql.execute("SELECT count(*) FROM outbox").fetchone() == (0,), 10, "the outbox")
         supervisor.pause(event_id)
         booking_id = told(first)["result"]["booking"]["id"]
-        yield World(supervisor, server, issuer, buyers[0], buyers[1], event_id, booking_id, book()["jobId"])
+        row = sql.execute(
+            "INSERT INTO webhooks (url, types, secret, enabled)"
+            " VALUES ('https://example.com/', '{booking.failed}', decode(repeat('00', 32), 'hex'), false) RETURNING id"
+        ).fetchone()
+        assert row is not None
+        yield World(supervisor, server, issuer, buyers[0], buyers[1], event_id, booking_id, book()["jobId"], row[0])
     finally:
         server.stop(5)
 

@@ -76,9 +76,9 @@ def test_outcomes_wait_in_the_order_of_their_entries(
     ]
     assert [outcome.user_id for outcome in told] == buyers[:3]
     assert outbox.waiting(1) == told[:1]
-    outbox.forget(told[:2])
+    outbox.pass_on(told[:2])
     assert outbox.waiting(10) == told[2:]
-    outbox.forget(told)
+    outbox.pass_on(told)
     assert _waiting(sql) == 0
 
 

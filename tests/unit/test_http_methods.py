@@ -37,7 +37,7 @@ def routes(service: Service) -> dict[str, set[str]]:
     """The methods of each route, by an address of it."""
     supervisor: Any = service.supervisor
     found = {
-        route.path.format(event_id=1, job_id=JOB_ID, user_id=1, file="docs.js"): {
+        route.path.format(event_id=1, job_id=JOB_ID, user_id=1, webhook_id=1, file="docs.js"): {
             method.method for method in route.methods if not method.internal
         }
         for route in falcon.inspect.inspect_routes(create_app(supervisor))
@@ -104,7 +104,7 @@ def test_a_client_that_takes_no_json_gets_406_everywhere(service: Service, route
 
 def test_a_body_of_another_kind_is_415_wherever_bodies_are_read(service: Service, routes: dict[str, set[str]]):
     for path, methods in routes.items():
-        for method in methods & {"POST", "PUT"}:
+        for method in methods & {"POST", "PUT", "PATCH"}:
             if path not in WITHOUT_BODY:
                 headers = {**service.bearer(7, "ADMIN"), "Content-Type": "text/plain"}
                 result = service.client.simulate_request(method, path, headers=headers, body="{}")

@@ -148,7 +148,9 @@ def test_every_route_has_the_problems_that_the_page_for_people_lists():
     sections = re.split(r"^## ", API_PAGE, flags=re.MULTILINE)
     checked = 0
     for operation in OPERATIONS:
-        found = [text for text in sections if f"{operation.method} {operation.path}" in text.partition("\n")[0]]
+        found = [
+            text for text in sections if f"{operation.method} {operation.path}" in text.partition("\n")[0].split(", ")
+        ]
         if not found or operation.path in ("/livez", "/readyz", "/docs", "/openapi.json"):
             continue
         [section] = found

@@ -17,6 +17,7 @@ from aurora_atlan.actors.messages import JobState, JobStatus
 from aurora_atlan.http import app as app_module
 from aurora_atlan.http.app import create_app, create_ops_app
 from aurora_atlan.http.metrics import RequestMetrics
+from aurora_atlan.persistence.audit_log import Deed
 from aurora_atlan.persistence.users import NewUser
 from http_fakes import NOW, FakeAnalytics, FakeAuditor, Service, make_service
 
@@ -34,6 +35,7 @@ RECEIPT = {
     "acceptedAt": "2026-11-22T19:30:15Z",
     "signature": "nobody's",
 }
+WEBHOOK = {"url": "https://example.com/hook", "types": ["booking.confirmed"]}
 WRONG_LOGIN = {"email": "nobody@example.com", "password": "correct horse"}
 PASSWORDS = {"currentPassword": "wrong horse", "newPassword": "battery staple"}
 
@@ -92,7 +94,9 @@ class Route:
     def path(self) -> str:
         """An address of this route."""
         booking = "cancel" in self.template
-        return self.template.format(event_id=11 if booking else 1, job_id=JOB_ID, user_id=1, file="docs.js")
+        return self.template.format(
+            event_id=11 if booking else 1, job_id=JOB_ID, user_id=1, webhook_id=1, file="docs.js"
+        )
 
 
 API = [
@@ -125,6 +129,13 @@ API = [
     Route("GET", "/api/admin/users/{user_id}", administrators(200)),
     Route("PUT", "/api/admin/users/{user_id}/role", administrators(200), {"role": "OPS"}),
     Route("GET", "/api/admin/audit", administrators(200)),
+    Route("POST", "/api/admin/webhooks", administrators(201), WEBHOOK),
+    Route("GET", "/api/admin/webhooks", administrators(200)),
+    Route("GET", "/api/admin/webhooks/{webhook_id}", administrators(200)),
+    Route("PATCH", "/api/admin/webhooks/{webhook_id}", administrators(200), {"enabled": False}),
+    Route("DELETE", "/api/admin/webhooks/{webhook_id}", administrators(200)),
+    Route("POST", "/api/admin/webhooks/{webhook_id}/test", administrators(202)),
+    Route("POST", "/api/admin/webhooks/{webhook_id}/rotate-secret", administrators(200)),
     Route("GET", "/livez", anyone(200)),
     Route("GET", "/readyz", anyone(200)),
     Route("GET", "/openapi.json", anyone(200)),
@@ -158,6 +169,12 @@ def service(monkeypatch: pytest.MonkeyPatch) -> Service:
     supervisor = service.supervisor
     service.event()
     supervisor.users.create(NewUser("Ada", "ada@example.com", "a hash"))
+    supervisor.webhooks.create(
+        "https://example.com/",
+        ["booking.failed"],
+        b"",
+        lambda _: Deed(actor_id=None, action="webhook.create", subject="webhook 1"),
+    )
     supervisor.owners = {11: OWNER, JOB_ID: OWNER}
     supervisor.statuses[JOB_ID] = JobStatus(
         job_id=JOB_ID,
