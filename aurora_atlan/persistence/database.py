@@ -165,7 +165,11 @@ class Database:
         parameters.setdefault("connect_timeout", max(1, round(self._settings.connect_timeout_s)))
         with translated():
             connection = WatchedConnection.connect(conninfo() if callable(conninfo) else conninfo, **parameters)
-            self._configure(connection)
+            try:
+                self._configure(connection)
+            except BaseException:
+                connection.close()
+                raise
             if answer_within_s is not None:
                 connection.answer_within_s = answer_within_s
             return connection

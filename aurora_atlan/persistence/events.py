@@ -36,7 +36,7 @@ class NewEvent:
     time: datetime
     """When it begins, with its time zone; may lie in the past."""
     capacity: int
-    """Tickets, 1 to 10,000,000."""
+    """Tickets, 0 to 10,000,000."""
     cap_per_user: int = 1
     """Bookings that one user may hold, 1 to 100."""
     opens_at: datetime | None = None
@@ -48,8 +48,8 @@ class NewEvent:
         for field, text in (("name", self.name), ("venue", self.venue)):
             if not 1 <= len(text.strip()) <= NAME_LENGTH_MAX:
                 raise ValueError(f"an event's {field} has 1 to {NAME_LENGTH_MAX} characters")
-        if not 1 <= self.capacity <= CAPACITY_MAX:
-            raise ValueError(f"an event has 1 to {CAPACITY_MAX:,} tickets, not {self.capacity:,}")
+        if not 0 <= self.capacity <= CAPACITY_MAX:
+            raise ValueError(f"an event has 0 to {CAPACITY_MAX:,} tickets, not {self.capacity:,}")
         if not 1 <= self.cap_per_user <= CAP_PER_USER_MAX:
             raise ValueError(f"a user may hold 1 to {CAP_PER_USER_MAX} bookings of an event, not {self.cap_per_user}")
         for field, time in (("time", self.time), ("opens_at", self.opens_at), ("closes_at", self.closes_at)):

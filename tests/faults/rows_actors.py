@@ -13,7 +13,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 from uuid import UUID
 
-from aurora_atlan import supervisor as supervisor_module
+from aurora_atlan.actors import crew
 from aurora_atlan.actors.booking import BookingActor
 from aurora_atlan.actors.cell import CellState, EventCell
 from aurora_atlan.actors.committer import CommitterActor
@@ -99,7 +99,7 @@ def actor_crashes(stage: Stage) -> None:
                 shots.fire(share / 2)
             super().handle(message)
 
-    with sale_under_way(stage, replaced(supervisor_module, "BookingActor", Crashing)) as world:
+    with sale_under_way(stage, replaced(crew, "BookingActor", Crashing)) as world:
         shots.armed = True
         while stage.more():
             world.sale.go_on(_PAUSE_S)
@@ -171,8 +171,8 @@ def _crashing_gatherers(shots: dict[str, Shots]) -> list[Any]:
         shots["after finishing"].fire_once()
 
     return [
-        replaced(supervisor_module, "JournalActor", Journal),
-        replaced(supervisor_module, "CommitterActor", Committer),
+        replaced(crew, "JournalActor", Journal),
+        replaced(crew, "CommitterActor", Committer),
         replaced(JobStore, "finish", finish_and_crash),
     ]
 
@@ -212,7 +212,7 @@ def _endings(ending: Ending, stage: Stage) -> None:
             ending.before(self, message)
             super().handle(message)
 
-    patches = (replaced(supervisor_module, "BookingActor", Ended), replaced(threading, "excepthook", expected_ends()))
+    patches = (replaced(crew, "BookingActor", Ended), replaced(threading, "excepthook", expected_ends()))
     with sale_under_way(stage, *patches, quarantine_s=3.0) as world, host_actors() as hosts_answer:
         while stage.more():
             found_s = max(found_s, _end_one(world, ending))
@@ -268,7 +268,7 @@ def _poisonings(stage: Stage, neighbours: int) -> None:
             super()._answered(batch, answer)
 
     chance = random.Random(1)
-    with sale_under_way(stage, replaced(supervisor_module, "BookingActor", Counting)) as world:
+    with sale_under_way(stage, replaced(crew, "BookingActor", Counting)) as world:
         while stage.more():
             # Ahead of the last seat: a job that is refused as sold out is never tried.
             position = chance.randrange(max(1, _seats_for(neighbours)))
@@ -318,7 +318,7 @@ def passivation_race(stage: Stage) -> None:
                 time.sleep(_DAWDLE_S)
             super().handle(message)
 
-    dawdling = replaced(supervisor_module, "BookingActor", Dawdling)
+    dawdling = replaced(crew, "BookingActor", Dawdling)
     with sale_under_way(stage, dawdling, load=load, actor_idle_s=0.01, sweep_s=0.01) as world:
         while stage.more(at_least=2 * events):
             world.sale.go_on(_PAUSE_S)

@@ -14,7 +14,7 @@ from typing import Any
 
 import psycopg
 
-from aurora_atlan import supervisor as supervisor_module
+from aurora_atlan.actors import crew
 from aurora_atlan.actors.booking import BookingActor
 from aurora_atlan.actors.cell import CellState
 from aurora_atlan.actors.errors import UnavailableError
@@ -308,7 +308,7 @@ def wall_clock_jumps(stage: Stage) -> None:
                 raise ValueError("as the row wants")
             super().handle(message)
 
-    crashing = replaced(supervisor_module, "BookingActor", Crashing)
+    crashing = replaced(crew, "BookingActor", Crashing)
     settings: dict[str, Any] = {
         # Far longer than anybody waits here, and far shorter than the clock jumps.
         "job_max_age_s": 600.0,

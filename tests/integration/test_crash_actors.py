@@ -11,7 +11,7 @@ from typing import Any
 import pykka
 import pytest
 
-from aurora_atlan import supervisor as supervisor_module
+from aurora_atlan.actors import crew
 from aurora_atlan.actors.booking import BookingActor
 from aurora_atlan.actors.messages import BatchDecided, BookTickets, Flush
 from aurora_atlan.actors.supervised import SupervisedActor
@@ -46,7 +46,7 @@ def crashing(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[BookingActo
                 before(self, message)
                 super().handle(message)
 
-        monkeypatch.setattr(supervisor_module, "BookingActor", Crashing)
+        monkeypatch.setattr(crew, "BookingActor", Crashing)
 
     return install
 
@@ -139,7 +139,7 @@ def test_an_actor_that_fails_to_start_is_started_again(
             if shots:
                 raise shots.pop()
 
-    monkeypatch.setattr(supervisor_module, "BookingActor", Failing)
+    monkeypatch.setattr(crew, "BookingActor", Failing)
     host = HostActor.start()
     try:
         with running(settings) as supervisor:

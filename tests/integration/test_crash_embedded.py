@@ -16,8 +16,9 @@ import psycopg
 import pykka
 import pytest
 
-from aurora_atlan import supervisor as supervisor_module
+from aurora_atlan.actors import crew
 from aurora_atlan.actors.booking import BookingActor
+from aurora_atlan.actors.errors import UnavailableError
 from aurora_atlan.actors.messages import BookTickets
 from aurora_atlan.config import Settings
 from aurora_atlan.persistence.outbox import OutcomeNotice
@@ -116,7 +117,7 @@ def test_stop_by_many_threads_at_once_stops_once(settings: Settings) -> None:
         for stopper in stoppers:
             stopper.join(5.0)
             assert not stopper.is_alive()
-        with pytest.raises(supervisor_module.UnavailableError):
+        with pytest.raises(UnavailableError):
             supervisor.submit(BookTickets(event, buyer))
     assert threads() == before
 
@@ -141,7 +142,7 @@ def test_stop_waits_for_an_actor_that_is_just_starting(settings: Settings, monke
             assert may_go_on.wait(10)
             return super().start_hidden(*args, **kwargs)
 
-    monkeypatch.setattr(supervisor_module, "BookingActor", Slow)
+    monkeypatch.setattr(crew, "BookingActor", Slow)
     before = threads()
     supervisor = Supervisor(settings)
     supervisor.start()

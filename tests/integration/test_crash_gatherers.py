@@ -12,7 +12,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from aurora_atlan import supervisor as supervisor_module
+from aurora_atlan.actors import crew
 from aurora_atlan.actors.commit import Committing, Verdict
 from aurora_atlan.actors.committer import CommitterActor
 from aurora_atlan.actors.journal import JournalActor
@@ -93,7 +93,7 @@ def test_callers_of_a_crashing_journal_fail_fast_and_may_repeat(
                 crash()
             return answers
 
-    monkeypatch.setattr(supervisor_module, "JournalActor", Crashing)
+    monkeypatch.setattr(crew, "JournalActor", Crashing)
     with running(default_times) as supervisor:
         events = [make_event(supervisor, 50) for _ in range(3)]
         buyers = make_buyers(default_times.database_url, 300)
@@ -124,7 +124,7 @@ def test_a_journal_that_dies_silently_is_replaced(default_times: Settings, monke
                 raise ValueError("as the test wants")
             super().handle(message)
 
-    monkeypatch.setattr(supervisor_module, "JournalActor", Zombie)
+    monkeypatch.setattr(crew, "JournalActor", Zombie)
     with running(default_times) as supervisor:
         event = make_event(supervisor, 50)
         rush = Rush(supervisor, attempts([event], make_buyers(default_times.database_url, 50)), threads=8).run()
@@ -166,7 +166,7 @@ def test_a_crashing_committer_loses_nothing(
         finish(self, finishes)
         crash("after finishing")
 
-    monkeypatch.setattr(supervisor_module, "CommitterActor", Crashing)
+    monkeypatch.setattr(crew, "CommitterActor", Crashing)
     monkeypatch.setattr(JobStore, "finish", finish_and_crash)
     with running(default_times) as supervisor:
         events = [make_event(supervisor, 30) for _ in range(4)]
@@ -205,7 +205,7 @@ def test_a_crashing_patient_committer_loses_nothing(
                 raise shots.pop()
             super()._finish()
 
-    monkeypatch.setattr(supervisor_module, "CommitterActor", Crashing)
+    monkeypatch.setattr(crew, "CommitterActor", Crashing)
     with running(default_times) as supervisor:
         event = make_event(supervisor, 10)
         # A second event keeps the committer busy with what was handed in twice.
@@ -264,7 +264,7 @@ def test_a_batch_handed_in_twice_is_decided_once(settings: Settings, monkeypatch
                 # And once more, later: it is committed by then.
                 self._switchboard.scheduler.after(0.05, self.actor_ref, message)
 
-    monkeypatch.setattr(supervisor_module, "CommitterActor", Twice)
+    monkeypatch.setattr(crew, "CommitterActor", Twice)
     with running(settings) as supervisor:
         events = [make_event(supervisor, 20) for _ in range(2)]
         rush = Rush(supervisor, attempts(events, make_buyers(settings.database_url, 100))).run()

@@ -13,7 +13,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from aurora_atlan import supervisor as supervisor_module
+from aurora_atlan.actors import crew
 from aurora_atlan.actors.booking import BookingActor
 from aurora_atlan.actors.committer import CommitterActor
 from aurora_atlan.actors.errors import BookingError
@@ -103,7 +103,7 @@ class Tormentor:
             ("JournalActor", 0.005, JournalActor),
             ("CommitterActor", 0.01, CommitterActor),
         ):
-            monkeypatch.setattr(supervisor_module, name, self._crashing(actor, share))
+            monkeypatch.setattr(crew, name, self._crashing(actor, share))
 
     def _crashing(self, actor: type[Any], share: float) -> type[Any]:
         tormentor = self

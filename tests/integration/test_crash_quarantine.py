@@ -11,12 +11,13 @@ from typing import Any
 import psycopg
 import pytest
 
-from aurora_atlan import supervisor as supervisor_module
+from aurora_atlan.actors import crew
 from aurora_atlan.actors.booking import BookingActor
 from aurora_atlan.actors.errors import BookingError, EventQuarantinedError
 from aurora_atlan.actors.messages import BookTickets, Flush, JobState
 from aurora_atlan.config import Settings
 from aurora_atlan.http.server import Server
+from aurora_atlan.supervisor import Supervisor
 from harness_http import Client
 from harness_sales import (
     Rush,
@@ -56,11 +57,11 @@ def curse(monkeypatch: pytest.MonkeyPatch) -> Curse:
             curse.strike(self, message)
             super().handle(message)
 
-    monkeypatch.setattr(supervisor_module, "BookingActor", Cursed)
+    monkeypatch.setattr(crew, "BookingActor", Cursed)
     return curse
 
 
-def quarantined(supervisor: supervisor_module.Supervisor) -> int:
+def quarantined(supervisor: Supervisor) -> int:
     """Return how many events health says are set aside."""
     return int(supervisor.health().components["actors"].values["quarantined"] or 0)
 

@@ -94,7 +94,7 @@ def test_what_a_host_asks_wrongly_is_told_in_a_sentence(supervisor: Supervisor) 
     [
         ({"name": " "}, "name has 1 to 200 characters"),
         ({"venue": "x" * 201}, "venue has 1 to 200 characters"),
-        ({"capacity": 0}, "1 to 10,000,000 tickets"),
+        ({"capacity": -1}, "0 to 10,000,000 tickets"),
         ({"cap_per_user": 101}, "1 to 100 bookings"),
         ({"time": datetime(2027, 6, 1)}, "time has no time zone"),  # noqa: DTZ001 - the point
         ({"opens_at": SHOWTIME, "closes_at": SHOWTIME}, "closes_at must be later"),

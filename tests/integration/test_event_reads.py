@@ -124,7 +124,7 @@ def api(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Api]:
     settings = replace(settings, threads=CROWD)
     supervisor = Supervisor(settings)
     # Views stay countable in memory: what is flushed between two looks would be missing in one of them.
-    monkeypatch.setattr(supervisor.impressions, "flush", lambda: None)
+    monkeypatch.setattr(supervisor.impressions, "flush", lambda within_s=None: None)
     server = Server(supervisor, settings)
     supervisor.start()
     server.start()

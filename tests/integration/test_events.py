@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import fields
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
@@ -79,6 +80,14 @@ def test_an_event_that_is_gone_is_not_shown(events: EventStore, sql: psycopg.Con
     assert [event.id for event in events.page(10)] == [kept]
 
 
+def _unchecked(values: dict[str, Any]) -> NewEvent:
+    # What its own checks would refuse before the schema sees it.
+    new = object.__new__(NewEvent)
+    for field in fields(NewEvent):
+        object.__setattr__(new, field.name, values.get(field.name, field.default))
+    return new
+
+
 def test_an_impossible_event_leaves_nothing(events: EventStore, sql: psycopg.Connection[Any]) -> None:
     """What the schema refuses is refused whole: no event, no row, no entry."""
     values: dict[str, Any] = {"name": "A", "venue": "B", "time": _TIME, "capacity": 1}
@@ -97,7 +106,7 @@ def test_an_impossible_event_leaves_nothing(events: EventStore, sql: psycopg.Con
 
     for change in impossible:
         with pytest.raises(DataError):
-            events.create(NewEvent(**(values | change)))
+            events.create(_unchecked(values | change))
 
     for table in ("events", "event_inventory", "booking_ledger"):
         assert sql.execute(f"SELECT count(*) FROM {table}".encode()).fetchone() == (0,)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from aurora_atlan import supervisor as supervisor_module
+from aurora_atlan.actors import crew
 from aurora_atlan.actors.booking import BookingActor
 from aurora_atlan.actors.messages import BookTickets, Flush
 from aurora_atlan.config.logging import configure_logging
@@ -110,7 +110,7 @@ def test_an_actors_life_is_logged(
                 raise ValueError("as the test wants")
             super().handle(message)
 
-    monkeypatch.setattr(supervisor_module, "BookingActor", Crashing)
+    monkeypatch.setattr(crew, "BookingActor", Crashing)
     supervisor = supervise()
     event_id = make_event()
     job_id = supervisor.submit(BookTickets(event_id, buyers[0])).job_id

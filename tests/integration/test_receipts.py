@@ -11,6 +11,7 @@ from typing import Any
 from uuid import UUID
 
 import falcon
+import falcon.testing
 import psycopg
 import pytest
 import redis
@@ -180,7 +181,7 @@ def written(tmp_path: Path) -> Callable[[Receipt], Path]:
 
     def write(receipt: Receipt) -> Path:
         resp = falcon.Response()
-        respond_accepted(resp, receipt)
+        respond_accepted(falcon.testing.create_req(), resp, receipt)
         file = tmp_path / f"receipt-{next(numbers)}.json"
         assert resp.data is not None
         file.write_text(json.dumps(json.loads(resp.data)["receipt"]))

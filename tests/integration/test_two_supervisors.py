@@ -202,7 +202,7 @@ def test_a_second_process_finds_what_a_killed_one_had_accepted(
     stranger = hold_row(event_id)
     first = supervise()
     jobs = _submit(first, event_id, buyers[:10])
-    first.stop(timeout_s=0.5)
+    first.stop(timeout=0.5)
     assert _order(sql, event_id) == []
 
     supervise()
