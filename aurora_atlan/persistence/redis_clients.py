@@ -11,7 +11,7 @@ from redis.retry import Retry
 
 from aurora_atlan.config import ConfigurationError, Settings
 
-# The actors' client may run a few commands at once; nothing in the process needs more.
+# Hundreds of actors may read their logs at once, as after a start; nothing in the process needs more connections.
 _CONNECTIONS_MAX = 128
 # PostgreSQL answers sooner than that.
 _CACHE_TIMEOUT_S = 0.1
@@ -39,7 +39,7 @@ def _client(settings: Settings, connect_timeout_s: float, timeout_s: float) -> C
         raise ConfigurationError("REDIS_URL is not set: give the URL of a Redis server")
     # redis-py retries ten times by itself, even after a reply was lost. Whether a command may be
     # repeated is for the caller to know.
-    return redis.Redis.from_url(
+    pool = redis.BlockingConnectionPool.from_url(
         settings.redis_url,
         protocol=2,
         decode_responses=False,
@@ -47,7 +47,10 @@ def _client(settings: Settings, connect_timeout_s: float, timeout_s: float) -> C
         socket_timeout=timeout_s,
         retry=Retry(NoBackoff(), 0),
         max_connections=_CONNECTIONS_MAX,
+        # Those beyond wait for one; an error at once would look as if Redis were away.
+        timeout=timeout_s,
     )
+    return redis.Redis.from_pool(pool)
 
 
 def usable_client(client: Client) -> Client:

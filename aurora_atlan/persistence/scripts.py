@@ -18,6 +18,8 @@ from aurora_atlan.persistence.errors import from_redis, translated
 Argument = str | bytes | int
 
 _WARM_S = 0.2
+# The others go back to the pool, for all who use its client.
+_WARM_MAX = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +87,10 @@ class Runner:
                 # Another thread has disconnected the whole pool, which redis-py does not expect of it.
                 raise redis.ConnectionError("disconnected meanwhile") from error
             raise
-        self._warm.append((connection, time.monotonic()))
+        if len(self._warm) < _WARM_MAX:
+            self._warm.append((connection, time.monotonic()))
+        else:
+            self._pool.release(connection)
         return replies
 
     def _take(self) -> Any:

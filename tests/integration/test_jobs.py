@@ -31,7 +31,7 @@ from aurora_atlan.persistence.jobs import (
     UserCrowded,
 )
 from aurora_atlan.persistence.records import Job, Kind, NewJob, Outcome, Reason
-from aurora_atlan.persistence.redis_clients import accepting_client
+from aurora_atlan.persistence.redis_clients import accepting_client, patient_client
 
 EVENT = 71
 _AT = datetime(2026, 11, 22, 19, 30, 15, 250_123, tzinfo=UTC)
@@ -759,3 +759,26 @@ def test_a_redis_that_takes_no_writes_is_known_as_one(
                 write()
         client.config_set(setting, usual)
         _accepted(jobs.enqueue([_new()])[0])
+
+
+def test_hundreds_who_ask_at_once_wait_for_each_other(settings: Settings) -> None:
+    """As the actors do after a start: that they are many is no outage, and keeps nobody else from the connections."""
+    client = patient_client(settings)
+    jobs = JobStore(client, depth_max=100, user_jobs_max=100, ttl_s=60)
+    barrier, errors = threading.Barrier(300), []
+
+    def read(number: int) -> None:
+        barrier.wait(20)
+        try:
+            jobs.read_pending(number, after=0, count=10, highest_number=0)
+            jobs.ping()
+        except StoreError as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=read, args=(number,)) for number in range(1, 301)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    jobs.close()
+    assert errors == []
