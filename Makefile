@@ -11,10 +11,12 @@ MINUTES ?= 5
 
 BIN := $(VENV)/bin
 DESCRIBED := setup.py pyproject.toml aurora_atlan/_version.py Makefile
+# In the order of their names: the longest files, those of tests/acceptance, come first, the shortest, the unit tests, last.
+TWO_AT_ONCE := -n 2 --dist loadfile --no-loadscope-reorder
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_ROOT_USER_ACTION := ignore
 
-.PHONY: help run test check simulate mutate-oracle faults faults-full soak measure bench format wheel clean
+.PHONY: help run test check simulate mutate-oracle faults faults-full soak measure bench reference format wheel clean
 
 help: ## Show this help.
 	@echo "make TARGET [ARGS=...] [PYTHON=python3.12] [VENV=.venv]"
@@ -24,14 +26,14 @@ run: $(VENV)/.run ## Serve on http://127.0.0.1:3000 with a PostgreSQL and a Redi
 	@exec $(BIN)/aurora-atlan serve $(ARGS)
 
 test: $(VENV)/.dev ## Run all tests, against servers of their own; ARGS for pytest.
-	@exec $(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+	@exec $(BIN)/python -m pytest $(TWO_AT_ONCE) $(ARGS)
 
 check: $(VENV)/.dev ## Check format, style, types and imports, and run the unit tests.
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile tests/unit
+	$(BIN)/python -m pytest -q $(TWO_AT_ONCE) tests/unit
 
 simulate: $(VENV)/.dev ## Run the actors over stores that crash and forget, in virtual time; SEEDS=10000.
 	@PYTHONPATH=tests $(BIN)/python -m simulation --seeds $(SEEDS) $(ARGS)
@@ -53,6 +55,10 @@ measure: $(VENV)/.dev ## Measure recovery, memory and idleness.
 
 bench: $(VENV)/.bench ## Measure speed beside baselines and write docs/benchmarks.md; ARGS="--only hot,bare" for parts.
 	@exec $(BIN)/python -m benchmarks $(ARGS)
+
+reference: $(VENV)/.dev ## Build the reference of what programs may import into build/reference.
+	@$(BIN)/python docs/reference.py build/reference
+	@echo "Open build/reference/index.html"
 
 format: $(VENV)/.dev ## Format the code and mend what can be mended.
 	$(BIN)/ruff check --fix --exit-zero --quiet .

@@ -50,6 +50,9 @@ BENCH = [
 
 TEST = [
     *EMBEDDED,
+    "fastapi>=0.115,<1",
+    "flask>=3.0,<4",
+    "gunicorn>=22,<28",
     "httpx>=0.27,<1",
     "hypothesis>=6.100,<7",
     "openapi-spec-validator>=0.7,<1",
@@ -57,6 +60,7 @@ TEST = [
     "pytest-timeout>=2.3,<3",
     "pytest-xdist>=3.6,<4",
     "schemathesis>=4.32,<5",
+    "uvicorn>=0.30,<1",
     "standardwebhooks>=1,<2",
     "trustme>=1.1,<2",
 ]
@@ -66,6 +70,8 @@ DEV = [
     "build>=1.2,<2",
     "import-linter>=2.0,<3",
     "mypy>=1.14,<3",
+    "pdoc>=15,<17",
+    "pyright[nodejs]>=1.1.410,<2",
     "ruff>=0.14,<0.18",
     "types-greenlet>=3.1,<4",
     "types-psutil>=5.9,<8",

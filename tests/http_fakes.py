@@ -20,7 +20,7 @@ from aurora_atlan.actors.health import ComponentHealth, HealthReport
 from aurora_atlan.actors.messages import BookTickets, JobStatus, Receipt
 from aurora_atlan.actors.metrics import Metrics
 from aurora_atlan.actors.notices import NoticeBoard
-from aurora_atlan.actors.queue_report import Condition, QueueReport
+from aurora_atlan.actors.queue_stats import Condition, QueueStats
 from aurora_atlan.actors.receipts import SignedReceipt, Verdict
 from aurora_atlan.actors.waiting import IN_THREAD, Waiting
 from aurora_atlan.config import Settings
@@ -40,6 +40,7 @@ from aurora_atlan.persistence.rate_counters import RateCounters
 from aurora_atlan.persistence.records import Booking
 from aurora_atlan.persistence.refresh_tokens import NewRefreshToken
 from aurora_atlan.persistence.sessions import Successor
+from aurora_atlan.persistence.shared_events import Shown
 from aurora_atlan.persistence.token_versions import TokenVersions
 from aurora_atlan.persistence.users import Credentials, NewUser, RoleRefusal, User
 from aurora_atlan.persistence.webhooks import WEBHOOKS_MAX, Standing, Webhook
@@ -101,6 +102,26 @@ def _passes(event: Event, only: EventFilter | None) -> bool:
         and (only.from_time is None or event.time >= only.from_time)
         and (only.to_time is None or event.time < only.to_time)
     )
+
+
+class UnsharedEvents:
+    """Events without Redis: what PostgreSQL tells, every time."""
+
+    def __init__(self, events: FakeEvents) -> None:
+        self._events = events
+
+    def get(self, event_id: int) -> Shown:
+        event = self._events.get(event_id)
+        return Shown([] if event is None else [event], 0.0)
+
+    def page(self, limit: int, after_id: int | None, only: EventFilter) -> Shown:
+        return Shown(self._events.page(limit, after_id, only), 0.0)
+
+    def forget(self, event_id: int) -> None:
+        pass
+
+    def forget_lists(self) -> None:
+        pass
 
 
 class FakeBookings:
@@ -389,6 +410,7 @@ class FakeSupervisor:
         self.settings = settings
         self.database = None
         self.events = FakeEvents()
+        self.shared_events = UnsharedEvents(self.events)
         self.bookings = FakeBookings()
         self.impressions = FakeImpressions()
         self.users = FakeUsers()
@@ -418,7 +440,7 @@ class FakeSupervisor:
         self.notices = NoticeBoard()
         self.queue = FakeQueueDesk()
         self.dead_letters = FakeDeadLetters()
-        self.report = QueueReport(
+        self.report = QueueStats(
             waiting=5,
             active=2,
             completed=30,
@@ -456,7 +478,7 @@ class FakeSupervisor:
     def retry(self, job_id: UUID, request_id: str | None = None) -> Receipt:
         return self.submit(self.dead_letters.attempt_again(job_id, request_id))
 
-    def queue_report(self) -> QueueReport:
+    def stats(self) -> QueueStats:
         if self.failure is not None:
             raise self.failure
         return self.report

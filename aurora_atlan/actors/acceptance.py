@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
+from dataclasses import replace
 from uuid import UUID
 
 from aurora_atlan.actors.cell import CellState
@@ -26,8 +27,10 @@ from aurora_atlan.actors.seeding import Seeding
 from aurora_atlan.actors.supervised import lives, tell
 from aurora_atlan.actors.switchboard import Switchboard
 from aurora_atlan.actors.waiting import Waiting
+from aurora_atlan.persistence.bookings import BookingStore
 from aurora_atlan.persistence.durability import Durability
-from aurora_atlan.persistence.job_ids import keyed_job_id, random_job_id
+from aurora_atlan.persistence.errors import StoreError
+from aurora_atlan.persistence.job_ids import is_keyed, keyed_job_id, random_job_id
 from aurora_atlan.persistence.jobs import (
     Conflict,
     Enqueued,
@@ -44,6 +47,8 @@ log = logging.getLogger(__name__)
 
 # A journal that dies is noticed within this time by those who wait for it.
 _LOOK_UP_S = 0.1
+# How long to look for the answer that a repeated key had: it only says so sooner.
+_LOOK_BACK_S = 0.25
 
 _OUT_OF_REACH = "the booking queue is out of reach; try again"
 _NOT_LOOKED_UP = "the event cannot be looked up now; try again"
@@ -58,6 +63,7 @@ class Acceptance:
         switchboard: Switchboard,
         cells: Cells,
         seeding: Seeding,
+        bookings: BookingStore,
         *,
         timeout_s: float,
         required: Durability,
@@ -66,6 +72,7 @@ class Acceptance:
         self._switchboard = switchboard
         self._cells = cells
         self._seeding = seeding
+        self._bookings = bookings
         self._timeout_s = timeout_s
         self._required = required
         # Decides while Redis is away; None: bookings are refused then.
@@ -101,6 +108,7 @@ class Acceptance:
             return _decided_receipt(waiting.aside(lambda: direct.book(job)), durability)
         match answer:
             case Enqueued():
+                answer = self._as_recorded(answer, waiting)
                 if log.isEnabledFor(logging.DEBUG):
                     log.debug("accepted", extra=job_fields(answer.job))
                 return _receipt(answer, durability, receipts)
@@ -124,6 +132,24 @@ class Acceptance:
                 raise UnavailableError(_NOT_LOOKED_UP) from None
             answer = self._ask_journal(job, deadline, waiting)
         return answer
+
+    def _as_recorded(self, answer: Enqueued, waiting: Waiting) -> Enqueued:
+        # A key that Redis does not know may have had its answer before Redis forgot it. What is decided before the
+        # ledger is read has the number that the job was given just now, or an older one.
+        job = answer.job
+        may_be_repeated = answer.forgettable or self._direct is not None
+        if answer.known or not may_be_repeated or not is_keyed(job.job_id) or self._switchboard.postgres.is_open:
+            return answer
+        try:
+            recorded = waiting.aside(
+                lambda: self._bookings.recorded(job.job_id, _LOOK_BACK_S), time.monotonic() + _LOOK_BACK_S
+            )
+        except (StoreError, TimeoutError, UnavailableError):
+            # It is accepted, and its answer will be the old one, whether or not that is said now.
+            return answer
+        if recorded is None or recorded.queue_number == job.queue_number:
+            return answer
+        return replace(answer, known=True, decided=True)
 
     def _refuse_unsafe(self, durability: Durability) -> None:
         if not durability.suffices(self._required):

@@ -227,6 +227,7 @@ class BookingActor(SupervisedActor):
                 self._cursor = 0
                 self._behind = True
                 self._paused = True
+                self._switchboard.pauses.found(self._cell.event_id)
             case BatchForeign():
                 self._cell.foreign(self._generation, time.monotonic() + _FOREIGN_S)
                 self.stop()

@@ -59,6 +59,10 @@ class EventInUseError(BookingError):
         self.queued = queued
 
 
+class AddressTakenError(BookingError):
+    """Another account has this e-mail address."""
+
+
 class QueueFullError(BookingError):
     """The event has as many jobs waiting as it may have; try again when some are decided."""
 
@@ -89,3 +93,10 @@ class DurabilityUnmetError(UnavailableError):
 
 class EventQuarantinedError(UnavailableError):
     """Bookings of this event are held back after repeated crashes; its queue is kept."""
+
+
+class ForkedError(RuntimeError):
+    """The supervisor belongs to the process that started it, and this one was forked from that: make another here.
+
+    Threads do not come along into a fork, and connections must not be shared by two processes.
+    """

@@ -15,19 +15,24 @@ from aurora_atlan.persistence.durability import PostgresState, RedisState
 
 @dataclass(frozen=True, slots=True)
 class ComponentHealth:
-    """One part: whether it works, a sentence, and numbers for those who watch."""
+    """One part of the service."""
 
     ok: bool
+    """Whether it works."""
     detail: str
+    """How it is, in words that name no hosts or paths."""
     values: Mapping[str, str | int | float | bool | None] = field(default_factory=dict)
+    """Facts and numbers for those who watch."""
 
 
 @dataclass(frozen=True, slots=True)
 class HealthReport:
-    """The whole service. ``ready``: bookings can be accepted. ``degraded``: ready, but a part is not well."""
+    """The whole service."""
 
     ready: bool
+    """Bookings can be accepted."""
     components: Mapping[str, ComponentHealth]
+    """Its parts: "redis", "postgresql" and "actors"."""
 
     @property
     def degraded(self) -> bool:

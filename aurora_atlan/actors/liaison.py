@@ -30,6 +30,8 @@ _PROBE_AT_START_EVERY_S = 0.05
 _READ_DURABILITY_EVERY_S = 60.0
 # With the pause between two probes: a token that was voided by another process is refused within two seconds.
 _READ_TOKEN_VERSIONS_EVERY_S = 1.0
+# With the pause between two probes and the sweep, what another process resumes goes on within three seconds.
+_FIND_RESUMED_EVERY_S = 1.0
 # So long nothing was refused: three seconds.
 _QUIET_PROBES = 6
 # With the pause between two probes and the watching thread's own, health tells of it within two seconds.
@@ -64,6 +66,7 @@ class Liaison:
         self._read_redis_at = 0.0
         self._read_postgres_at = 0.0
         self._read_token_versions_at = 0.0
+        self._find_resumed_at = 0.0
         self._refusals = 0
         self._quiet_probes = 0
         # Since when a probe of PostgreSQL waits for its answer.
@@ -96,7 +99,7 @@ class Liaison:
         for thread in self._threads:
             if thread.is_alive():
                 thread.join(max(0.1, deadline - time.monotonic()))
-        self._flush_impressions()
+        self._flush_impressions(max(0.1, deadline - time.monotonic()))
         self._owner_lock.release()
 
     def notice_silence(self) -> None:
@@ -140,6 +143,7 @@ class Liaison:
             self._switchboard.wake_committers()
         self._forget_refusals()
         self._flush_impressions()
+        self._find_resumed()
 
     def _prepare_database(self) -> bytes:
         url = self._settings.migrator_database_url or self._settings.database_url
@@ -195,8 +199,19 @@ class Liaison:
             if self._quiet_probes > _QUIET_PROBES:
                 writes.close()
 
-    def _flush_impressions(self) -> None:
+    def _find_resumed(self) -> None:
+        # Another process may have ended the pause. One question for all, instead of a batch of each.
+        pauses = self._switchboard.pauses
+        if time.monotonic() < self._find_resumed_at or not (paused := pauses.known()):
+            return
+        self._find_resumed_at = time.monotonic() + _FIND_RESUMED_EVERY_S
         try:
-            self._impressions.flush()
+            pauses.over(self._bookings.resumed(paused, _SILENCE_S))
+        except StoreError as error:
+            log.debug("pauses are looked at when PostgreSQL can tell: %s", error)
+
+    def _flush_impressions(self, within_s: float | None = None) -> None:
+        try:
+            self._impressions.flush(within_s)
         except StoreError as error:
             log.debug("impressions wait for PostgreSQL: %s", error)

@@ -16,14 +16,16 @@ from aurora_atlan.persistence.records import Booking, Job, NewJob, Reason
 
 @dataclass(frozen=True, slots=True)
 class BookTickets:
-    """A wish to book: all of ``quantity`` tickets (1 to 10) or none."""
+    """A wish to book: all of the tickets or none."""
 
     event_id: int
     user_id: int
     quantity: int = 1
-    # The same key by the same user for the same event is the same attempt, for ever.
+    """Tickets, 1 to 10."""
     idempotency_key: str | None = None
+    """The same key by the same user for the same event is the same attempt, for ever."""
     request_id: str | None = None
+    """Stands in every log line of the job."""
 
 
 class JobState(StrEnum):
@@ -32,7 +34,9 @@ class JobState(StrEnum):
     QUEUED = "queued"
     PROCESSING = "processing"
     COMPLETED = "completed"
+    """Booked."""
     FAILED = "failed"
+    """Not booked; ``reason`` says why."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,20 +45,25 @@ class JobStatus:
 
     job_id: UUID
     status: JobState
-    # 0 once it has its answer.
     queue_position: int
+    """How many decisions until its own, at most; 0 once it has its answer."""
     reason: Reason | None
+    """Why it failed; None while it is undecided, and when it is completed."""
     event_id: int
     user_id: int
     quantity: int
     queue_number: int | None
+    """Its place in the event's order of acceptance; None: it was decided without queueing."""
     attempts: int
+    """How often its decision was tried, 1 unless something failed."""
     accepted_at: datetime | None
     finished_at: datetime | None
     booking: Booking | None
-    # Seconds until its decision, as likely less as more; and what nine of ten do not exceed.
+    """The booking that it made, as it is now."""
     estimated_wait_s: float
+    """Seconds until its decision, as likely less as more."""
     estimated_wait_p90_s: float = 0.0
+    """What nine of ten waits do not exceed."""
 
     @property
     def finished(self) -> bool:
@@ -69,23 +78,24 @@ class Receipt:
     job_id: UUID
     event_id: int
     quantity: int
-    # Its place in the event's order of acceptance; None: it was decided without queueing.
     queue_number: int | None
-    # How many decisions until this one, at most; 1 is next.
+    """Its place in the event's order of acceptance; None: it was decided without queueing."""
     queue_position: int
-    # As those of a status.
+    """How many decisions until its own, at most; 1 is next."""
     estimated_wait_s: float
+    """Seconds until its decision, as likely less as more."""
     estimated_wait_p90_s: float
+    """What nine of ten waits do not exceed."""
     accepted_at: datetime
-    # It was accepted before, under the same Idempotency-Key.
     replayed: bool
-    # What a crash of the stores leaves of accepted jobs: "always", "everysec", "none" or "unknown".
+    """It was accepted before, under the same idempotency key."""
     durability: str
-    # Its answer, if it was decided at once because the queue was away.
+    """What a crash of the stores leaves of accepted jobs: "always", "everysec", "none" or "unknown"."""
     answer: JobStatus | None = None
-    # Of what it says, see aurora_atlan.persistence.receipts; None: it was decided without queueing, or the database
-    # that has the key was not reached yet.
+    """Its answer, if it was decided at once because the queue was away."""
     signature: str | None = None
+    """Of what it says, see docs/api.md; None: it was decided without queueing, or the database that has the key was
+    not reached yet."""
 
 
 class Reply:

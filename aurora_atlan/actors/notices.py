@@ -5,28 +5,38 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Protocol, TypeVar
 from uuid import UUID
 
 from aurora_atlan.persistence.records import Job
 
 
+class Notice(Protocol):
+    """What wakes somebody; ``threading.Event`` is one."""
+
+    def set(self) -> None:
+        """Wake whoever waits; called from any thread, and must not block."""
+
+
+N = TypeVar("N", bound=Notice)
+
+
 class NoticeBoard:
-    """Wakes threads by the jobs they wait for. Any thread may call it.
+    """Wakes whoever waits for jobs. Any thread may call it.
 
     Only what this process decides is noticed: whoever waits asks now and then, too.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._waiting: dict[UUID, list[threading.Event]] = {}
+        self._waiting: dict[UUID, list[Notice]] = {}
 
     @contextmanager
-    def watch(self, job_id: UUID) -> Iterator[threading.Event]:
-        """Give an event that is set when the job's outcome is noted, or everybody is woken, within the block.
+    def watch(self, job_id: UUID, notice: N) -> Iterator[N]:
+        """Set ``notice`` when the job's outcome is noted, or everybody is woken, within the block.
 
         What was noted before is not noticed: look after entering, then wait.
         """
-        notice = threading.Event()
         with self._lock:
             self._waiting.setdefault(job_id, []).append(notice)
         try:

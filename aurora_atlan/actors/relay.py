@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from aurora_atlan.actors.faults import NO_FAULTS, Faults
 from aurora_atlan.persistence.database import Connection, Database
 from aurora_atlan.persistence.errors import StoreError
-from aurora_atlan.persistence.outbox import Outbox, Told
+from aurora_atlan.persistence.outbox import Outbox, OutcomeNotice
 
 _BATCH_MAX = 1000
 _PAUSE_S = 0.5
@@ -26,7 +26,7 @@ class OutboxRelay:
     """
 
     def __init__(
-        self, database: Database, on_outcome: Callable[[Told], None] | None, faults: Faults = NO_FAULTS
+        self, database: Database, on_outcome: Callable[[OutcomeNotice], None] | None, faults: Faults = NO_FAULTS
     ) -> None:
         self._database = database
         self._faults = faults
@@ -40,14 +40,21 @@ class OutboxRelay:
         """Start relaying."""
         self._thread.start()
 
+    def runs_here(self) -> bool:
+        """Tell whether the calling thread is this one's."""
+        return self._thread is threading.current_thread()
+
     def stop(self, timeout_s: float) -> None:
         """Relay what waits, for as long as that takes or the time is up; the rest waits for the next start."""
         self._stopping.set()
-        if self._thread.is_alive():
-            self._thread.join(timeout_s)
+        if not self._thread.is_alive() or self.runs_here():
+            # A receiver stops us: it is told nothing more.
             self._abandoned = True
-            # Whoever is being told of one outcome may take it in.
-            self._thread.join(_LAST_OUTCOME_S)
+            return
+        self._thread.join(timeout_s)
+        self._abandoned = True
+        # Whoever is being told of one outcome may take it in.
+        self._thread.join(min(timeout_s, _LAST_OUTCOME_S))
 
     def _run(self) -> None:
         while True:
@@ -91,7 +98,7 @@ class OutboxRelay:
             outbox.pass_on(waiting[:told])
         return told
 
-    def _tell(self, waiting: Sequence[Told], receiver: Callable[[Told], None]) -> int:
+    def _tell(self, waiting: Sequence[OutcomeNotice], receiver: Callable[[OutcomeNotice], None]) -> int:
         for told, outcome in enumerate(waiting):
             if self._abandoned:
                 return told

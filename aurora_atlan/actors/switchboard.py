@@ -7,6 +7,7 @@ from aurora_atlan.actors.faults import NO_FAULTS, Faults
 from aurora_atlan.actors.messages import Flush
 from aurora_atlan.actors.metrics import NO_METRICS, Metrics
 from aurora_atlan.actors.notices import NoticeBoard
+from aurora_atlan.actors.pauses import Pauses
 from aurora_atlan.actors.scheduler import Scheduler
 from aurora_atlan.actors.supervised import Ref, tell
 from aurora_atlan.persistence.errors import SchemaError, StoreError, StoreRefusesError
@@ -22,6 +23,7 @@ class Switchboard:
         self.faults = faults
         self.metrics = metrics
         self.notices = NoticeBoard()
+        self.pauses = Pauses()
         # Out of reach, or answering but taking no writes: a probe that only asks for a sign of life would
         # close one breaker for both again and again.
         self.redis = Breaker("Redis")

@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 
 from aurora_atlan._version import __version__
-from aurora_atlan.persistence.outbox import Told
+from aurora_atlan.persistence.outbox import OutcomeNotice
 from aurora_atlan.persistence.webhook_deliveries import Delivery
 
 TEST_TYPE = "webhook.test"
@@ -60,7 +60,7 @@ def _body(kind: str, at: datetime, data: dict[str, Any]) -> bytes:
     return orjson.dumps({"type": kind, "timestamp": timestamp, "data": data})
 
 
-def _data(outcome: Told) -> dict[str, Any]:
+def _data(outcome: OutcomeNotice) -> dict[str, Any]:
     return {
         "eventId": outcome.event_id,
         "entryNumber": outcome.entry_number,

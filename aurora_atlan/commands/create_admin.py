@@ -8,9 +8,9 @@ from pathlib import Path
 import click
 
 from aurora_atlan.commands.stores import migrated_database
-from aurora_atlan.http.accounts import canonical_email, normalise_name, normalise_password
-from aurora_atlan.http.passwords import hash_password
+from aurora_atlan.persistence.accounts import canonical_email, normalise_name, normalise_password
 from aurora_atlan.persistence.audit_log import Deed
+from aurora_atlan.persistence.password_hashes import hash_password
 from aurora_atlan.persistence.users import NewUser, User, UserStore
 
 _ROLE = "ADMIN"

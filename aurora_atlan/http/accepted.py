@@ -7,20 +7,16 @@ from typing import Any
 import falcon
 
 from aurora_atlan.actors.messages import JobStatus, Receipt
+from aurora_atlan.http.addresses import status_address
 from aurora_atlan.http.problems import retry_after
 from aurora_atlan.http.representations import booking_json, respond
 from aurora_atlan.http.times import format_optional_time
 from aurora_atlan.persistence.ledger import canonical_time
 
 
-def status_path(job_id: object) -> str:
-    """Return the address at which a job's status is found."""
-    return f"/api/bookings/status/{job_id}"
-
-
-def respond_accepted(resp: falcon.Response, receipt: Receipt, **members: Any) -> None:
+def respond_accepted(req: falcon.Request, resp: falcon.Response, receipt: Receipt, **members: Any) -> None:
     """Answer 202, or 200 with its final status for an attempt that was decided at once; ``members`` are added."""
-    endpoint = status_path(receipt.job_id)
+    endpoint = status_address(req, receipt.job_id)
     if receipt.answer is not None:
         resp.set_header("Location", endpoint)
         respond(resp, {**full_status(receipt.answer), "statusEndpoint": endpoint, **members})

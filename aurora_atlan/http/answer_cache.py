@@ -30,8 +30,14 @@ class _Read(Generic[V]):
     outcome: Future[V | None] = field(default_factory=Future)
 
 
+def _new(_: object) -> float:
+    return 0.0
+
+
 class AnswerCache(Generic[K, V]):
     """Keeps up to ``entries_max`` answers, each until ``max_age_s`` after its store was asked for it.
+
+    ``age_s`` tells how old an answer was already when it was asked for; usually it is new.
 
     Use it in two steps, so that what is found costs one look into a dict and no lock: :meth:`get`, then, if that
     is None, :meth:`load`. Thread-safe. Times are those of ``clock``, in seconds.
@@ -43,11 +49,13 @@ class AnswerCache(Generic[K, V]):
         max_age_s: float,
         entries_max: int,
         wait_max_s: float,
+        age_s: Callable[[V], float] = _new,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._max_age_s = max_age_s
         self._entries_max = entries_max
         self._wait_max_s = wait_max_s
+        self._age_s = age_s
         self._clock = clock
         # Guards changes of both; get() reads _kept without it.
         self._lock = threading.Lock()
@@ -126,6 +134,6 @@ class AnswerCache(Generic[K, V]):
             self._kept.pop(key, None)
             if answer is None:
                 return
-            self._kept[key] = _Kept(answer, read.asked_at)
+            self._kept[key] = _Kept(answer, read.asked_at - self._age_s(answer))
             if len(self._kept) > self._entries_max:
                 del self._kept[next(iter(self._kept))]

@@ -56,7 +56,7 @@ def create_app(
 
     Its requests are counted in ``requests``, if given.
 
-    Raises :class:`aurora_atlan.config.ConfigurationError` when JWT_SECRET is missing or too short.
+    Raises :class:`ConfigurationError` when JWT_SECRET is missing or too short.
     """
     settings = supervisor.settings
     events, bookings, impressions = supervisor.events, supervisor.bookings, supervisor.impressions
@@ -69,7 +69,9 @@ def create_app(
     passwords = Passwords(waiting_max=max(1, settings.threads // 2))
 
     # Not longer than the one who asks for it, who waits for a connection and then for PostgreSQL.
-    reads = EventReads(events, impressions, wait_max_s=settings.pool_timeout_s + settings.watchdog_s)
+    reads = EventReads(
+        events, supervisor.shared_events, impressions, wait_max_s=settings.pool_timeout_s + settings.watchdog_s
+    )
 
     limits = RateLimits(settings, supervisor.rate_counters)
     long_polls = LongPolls(supervisor, draining, places=max(1, settings.threads // 4))

@@ -7,7 +7,6 @@ from collections.abc import Callable
 import falcon
 
 from aurora_atlan.http import schemas
-from aurora_atlan.http.accounts import canonical_email, normalise_name, normalise_password
 from aurora_atlan.http.bodies import read_json
 from aurora_atlan.http.passwords import Passwords
 from aurora_atlan.http.problems import Problem
@@ -16,6 +15,7 @@ from aurora_atlan.http.refresh_tokens import RefreshTokens
 from aurora_atlan.http.representations import respond, user_json
 from aurora_atlan.http.tokens import TokenIssuer
 from aurora_atlan.http.validation import Validator, invalid
+from aurora_atlan.persistence.accounts import canonical_email, normalise_name, normalise_password
 from aurora_atlan.persistence.sessions import SessionStore
 from aurora_atlan.persistence.users import NewUser, User, UserStore
 

@@ -60,7 +60,7 @@ class Book:
             BookTickets(wanted_event, buyer.user_id, quantity, idempotency_key(req), request_id_of(req)),
             req.env.get(WAITING, IN_THREAD),
         )
-        respond_accepted(resp, receipt)
+        respond_accepted(req, resp, receipt)
 
 
 class Status:

@@ -68,7 +68,7 @@ class Retry:
         again = {"eventId": wanted.event_id, "userId": wanted.user_id, "quantity": wanted.quantity}
         self._audit_log.add(deed(req, operator, "queue.retry", f"job {job}", after=again))
         receipt = self._supervisor.retry(job, request_id_of(req))
-        respond_accepted(resp, receipt, retryOf=str(job))
+        respond_accepted(req, resp, receipt, retryOf=str(job))
 
 
 def _before(cursor: tuple[int, ...] | None) -> tuple[datetime, int, int] | None:

@@ -24,7 +24,7 @@ from aurora_atlan.actors.errors import (
     UnknownEventError,
     UnknownJobError,
 )
-from aurora_atlan.http.accepted import status_path
+from aurora_atlan.http.addresses import status_address
 from aurora_atlan.http.passwords import BusyError
 from aurora_atlan.http.problems import Problem, retry_after
 from aurora_atlan.http.request_ids import request_id_of
@@ -146,7 +146,7 @@ def _queue_full(
 
 
 def _unavailable(
-    _req: falcon.Request, _resp: falcon.Response, error: UnavailableError, _params: dict[str, Any]
+    req: falcon.Request, _resp: falcon.Response, error: UnavailableError, _params: dict[str, Any]
 ) -> NoReturn:
     slugs: tuple[tuple[type[UnavailableError], str], ...] = (
         (EventQuarantinedError, "event-quarantined"),
@@ -155,7 +155,8 @@ def _unavailable(
     )
     slug = next(slug for kind, slug in slugs if isinstance(error, kind))
     # With a job id it may have been accepted all the same: the client can find out.
-    members = {} if error.job_id is None else {"jobId": str(error.job_id), "statusEndpoint": status_path(error.job_id)}
+    job_id = error.job_id
+    members = {} if job_id is None else {"jobId": str(job_id), "statusEndpoint": status_address(req, job_id)}
     raise Problem(503, slug, _sentence(str(error)), headers=retry_after(error.retry_after_s), members=members)
 
 

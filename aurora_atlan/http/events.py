@@ -8,6 +8,7 @@ import falcon
 
 from aurora_atlan.actors.errors import UnknownEventError
 from aurora_atlan.http import schemas
+from aurora_atlan.http.addresses import prefix
 from aurora_atlan.http.authentication import Authenticator
 from aurora_atlan.http.bodies import read_json
 from aurora_atlan.http.deeds import deed
@@ -84,16 +85,21 @@ class NewEvents:
             created = self._events.create(new, lambda event: _creation(req, creator, event))
         except StoreError:
             # It may exist all the same, if the answer was lost: who looks for it now must find it.
-            self._reads.forget_all()
+            self._reads.forget_lists()
             raise
         self._reads.forget(created.id)
         resp.status = falcon.HTTP_201
-        resp.set_header("Location", f"/api/events/{created.id}/view")
+        resp.set_header("Location", f"{prefix(req)}/api/events/{created.id}/view")
         respond(resp, event_json(created, 0))
 
 
 def _tell(req: falcon.Request, resp: falcon.Response, answer: Answer) -> None:
     resp.set_headers(answer.headers)
+    if mounted_at := prefix(req):
+        # What is cached is the same for all who ask, wherever they do.
+        resp.set_headers(
+            [("Link", link.replace("<", f"<{mounted_at}", 1)) for name, link in answer.headers if name == "Link"]
+        )
     if_none_match = req.env.get("HTTP_IF_NONE_MATCH")
     if if_none_match is not None and is_known(answer.etag, if_none_match):
         resp.status = falcon.HTTP_304

@@ -46,7 +46,7 @@ class LongPolls:
             self._places.release()
 
     def _wait(self, job_id: UUID, deadline: float) -> tuple[JobStatus | None, bool]:
-        with self._supervisor.notices.watch(job_id) as notice:
+        with self._supervisor.notices.watch(job_id, threading.Event()) as notice:
             while True:
                 # Also what was noted since the first look is seen by this one.
                 status = self._supervisor.status(job_id)

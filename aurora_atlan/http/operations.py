@@ -11,7 +11,7 @@ from typing import Final
 import falcon
 
 from aurora_atlan.http.schemas import Schema
-from aurora_atlan.http.tokens import ROLES
+from aurora_atlan.persistence.users import ROLES
 
 BUYERS: Final = frozenset({"USER", "ADMIN"})
 OPERATORS: Final = frozenset({"ADMIN", "OPS"})

@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 
 import falcon
 
+from aurora_atlan.http.addresses import prefix
 from aurora_atlan.http.identifiers import ID_MAX
 from aurora_atlan.http.problems import Problem
 
@@ -68,7 +69,7 @@ def next_address(path: str, page: Page, last_id: int) -> str:
 
 def link_next(req: falcon.Request, resp: falcon.Response, page: Page, last_id: int) -> None:
     """Tell the address of the page that follows ``last_id``."""
-    resp.append_link(next_address(req.path, page, last_id), "next")
+    resp.append_link(next_address(prefix(req) + req.path, page, last_id), "next")
 
 
 def link_next_key(
@@ -81,7 +82,7 @@ def link_next_key(
 ) -> None:
     """Tell the address of the page that follows ``last_key``, under the same other parameters."""
     query = {"limit": page.limit, "cursor": _encode(kind, *last_key), **(others or {})}
-    resp.append_link(f"{req.path}?{urlencode(query)}", "next")
+    resp.append_link(f"{prefix(req)}{req.path}?{urlencode(query)}", "next")
 
 
 def invalid_parameter(name: str, detail: str) -> Problem:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import falcon
 
 from aurora_atlan.http import schemas
-from aurora_atlan.http.accounts import normalise_password
 from aurora_atlan.http.auth import or_unknown, respond_logged_in
 from aurora_atlan.http.authentication import Authenticator
 from aurora_atlan.http.bodies import read_json
@@ -13,11 +12,12 @@ from aurora_atlan.http.passwords import Passwords
 from aurora_atlan.http.problems import Problem
 from aurora_atlan.http.rate_limits import RateLimits
 from aurora_atlan.http.refresh_tokens import RefreshTokens
-from aurora_atlan.http.tokens import ROLES, TokenIssuer
+from aurora_atlan.http.tokens import TokenIssuer
 from aurora_atlan.http.validation import Validator, invalid
+from aurora_atlan.persistence.accounts import normalise_password
 from aurora_atlan.persistence.sessions import SessionStore
 from aurora_atlan.persistence.token_versions import TokenVersions
-from aurora_atlan.persistence.users import Credentials, UserStore
+from aurora_atlan.persistence.users import ROLES, Credentials, UserStore
 
 
 class ChangePassword:

@@ -1,4 +1,4 @@
-"""Password hashing: argon2id with the cost that OWASP recommends, on a bounded number of threads at a time."""
+"""Hashing and verifying passwords for requests, on a bounded number of threads at a time."""
 
 from __future__ import annotations
 
@@ -9,10 +9,7 @@ from contextlib import contextmanager
 
 import argon2
 
-# 19 MiB, two passes, one lane: OWASP Password Storage Cheat Sheet.
-_MEMORY_KIB = 19_456
-_PASSES = 2
-_LANES = 1
+from aurora_atlan.persistence.password_hashes import hasher
 
 _RUNNING_MAX = 4
 _PATIENCE_S = 2.0
@@ -20,11 +17,6 @@ _PATIENCE_S = 2.0
 
 class BusyError(Exception):
     """Too many passwords are being hashed already."""
-
-
-def hash_password(password: str) -> str:
-    """Return the argon2id hash, in PHC string format, of a normalised password; takes about 20 ms and 19 MiB."""
-    return _hasher().hash(password)
 
 
 class Passwords:
@@ -38,7 +30,7 @@ class Passwords:
         self._places = threading.BoundedSemaphore(waiting_max)
         self._turns = threading.BoundedSemaphore(running_max)
         self._patience_s = patience_s
-        self._hasher = _hasher()
+        self._hasher = hasher()
         self._nobodys = self._hasher.hash(secrets.token_urlsafe())
 
     def hash(self, password: str) -> str:
@@ -75,7 +67,3 @@ class Passwords:
                 self._turns.release()
         finally:
             self._places.release()
-
-
-def _hasher() -> argon2.PasswordHasher:
-    return argon2.PasswordHasher(time_cost=_PASSES, memory_cost=_MEMORY_KIB, parallelism=_LANES)

@@ -11,6 +11,7 @@ from urllib.parse import quote
 import falcon
 import orjson
 
+from aurora_atlan.http.addresses import prefix
 from aurora_atlan.http.request_ids import request_id_of
 
 MEDIA_TYPE = "application/problem+json"
@@ -83,7 +84,7 @@ def serialize(req: falcon.Request, resp: falcon.Response, error: falcon.HTTPErro
     resp.data = render(
         error.status_code,
         request_id=request_id_of(req),
-        instance=quote(req.path, safe="/:@!$&'()*+,;=~"),
+        instance=prefix(req) + quote(req.path, safe="/:@!$&'()*+,;=~"),
         problem=problem,
         # Falcon's own descriptions are about the programmer's code as often as about the request.
         detail=problem.description if problem else None,

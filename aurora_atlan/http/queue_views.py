@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import falcon
 
-from aurora_atlan.actors.queue_report import Condition
+from aurora_atlan.actors.queue_stats import Condition
 from aurora_atlan.http.authentication import Authenticator
 from aurora_atlan.http.identifiers import parameter_id
 from aurora_atlan.http.paging import link_next_key, requested_key_page
@@ -31,7 +31,7 @@ class Stats:
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Tell how many jobs there are of each kind, and whether the queue moves."""
         self._authenticator.required(req, OPERATORS)
-        report = self._supervisor.queue_report()
+        report = self._supervisor.stats()
         respond(
             resp,
             {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from aurora_atlan.actors.messages import JobState
-from aurora_atlan.actors.queue_report import Condition
+from aurora_atlan.actors.queue_stats import Condition
 from aurora_atlan.actors.receipts import Mismatch
 from aurora_atlan.http.receipts import LOST
 from aurora_atlan.http.schemas import Schema

@@ -8,13 +8,10 @@ from __future__ import annotations
 from typing import Any, Final
 
 from aurora_atlan.actors.webhook_addresses import URL_RULE
-from aurora_atlan.persistence.records import CAPACITY_MAX, ID_MAX
+from aurora_atlan.persistence.records import CAP_PER_USER_MAX, CAPACITY_MAX, ID_MAX, QUANTITY_MAX
 from aurora_atlan.persistence.webhooks import OUTCOME_TYPES
 
 Schema = dict[str, Any]
-
-QUANTITY_MAX: Final = 10
-CAP_PER_USER_MAX: Final = 100
 
 _EMAIL: Schema = {
     "type": "string",

@@ -12,10 +12,11 @@ from aurora_atlan.http.problems import Problem
 from aurora_atlan.http.rate_limits import RateLimits
 from aurora_atlan.http.refresh_tokens import RefreshTokens, hash_refresh_token
 from aurora_atlan.http.representations import respond
-from aurora_atlan.http.tokens import ROLES, TokenIssuer
+from aurora_atlan.http.tokens import TokenIssuer
 from aurora_atlan.http.validation import Validator
 from aurora_atlan.persistence.sessions import SessionStore
 from aurora_atlan.persistence.token_versions import TokenVersions
+from aurora_atlan.persistence.users import ROLES
 
 
 class Refresh:

@@ -18,8 +18,7 @@ import orjson
 
 from aurora_atlan.config import ConfigurationError, Settings
 from aurora_atlan.http.identifiers import ID_MAX
-
-ROLES = frozenset({"USER", "ADMIN", "OPS"})
+from aurora_atlan.persistence.users import ROLES
 
 _ISSUER = "aurora-atlan"
 _AUDIENCE = "aurora-atlan"

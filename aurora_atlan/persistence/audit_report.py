@@ -11,13 +11,13 @@ from datetime import datetime
 class Violation:
     """One broken promise, and the row that breaks it."""
 
-    # Which rule, in a word that programs may compare.
     rule: str
+    """Which rule, in a word that programs may compare."""
     event_id: int
-    # The ledger entry, or the neighbour of one that is missing.
     entry_number: int | None
-    # One sentence for people; it names the event and the entry, the booking or the counter.
+    """The ledger entry, or the neighbour of one that is missing."""
     sentence: str
+    """One sentence for people; it names the event and the entry, the booking or the counter."""
     booking_id: int | None = None
     job_id: str | None = None
 
@@ -39,18 +39,20 @@ class EventAudit:
 
     event_id: int
     name: str | None
-    # As the inventory row has them; None without one.
     capacity: int | None
+    """As the inventory row has it; None without one."""
     sold: int | None
-    # Quantities and number of the confirmed bookings.
+    """Likewise."""
     seats_booked: int
+    """Tickets of the confirmed bookings."""
     bookings_confirmed: int
     bookings_cancelled: int
     entries: int
-    # How many ledger entries of each kind.
+    """How many ledger entries were replayed."""
     kinds: dict[str, int]
-    # Found in all; `violations` holds the first of them.
+    """How many of them are of each kind."""
     violations_found: int
+    """Found in all; ``violations`` holds the first of them."""
     violations: tuple[Violation, ...]
 
     @property
@@ -80,10 +82,12 @@ class EventAudit:
 class AuditReport:
     """The audit of one event or of all of them, at one instant."""
 
-    # The instant of the snapshot, by the database's clock.
     at: datetime
+    """The instant of the snapshot, by the database's clock."""
     duration_s: float
+    """How long the audit took."""
     events: tuple[EventAudit, ...]
+    """Each with what it adds up to and its violations."""
 
     @property
     def ok(self) -> bool:

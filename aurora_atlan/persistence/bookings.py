@@ -66,6 +66,11 @@ class BookingStore:
         [(paused,)] = self._database.rows(_SQL["installation_paused"], within_s=within_s)
         return bool(paused)
 
+    def resumed(self, event_ids: Sequence[int], within_s: float | None = None) -> list[int]:
+        """Return those of the events whose decisions are not paused, neither alone nor with all others."""
+        rows = self._database.rows(_SQL["resumed"], {"event_ids": event_ids}, within_s)
+        return [event_id for (event_id,) in rows]
+
     def get(self, booking_id: int, user_id: int | None = None) -> Booking | None:
         """Return a booking; with ``user_id``, only if it is this user's."""
         rows = self._database.rows(_SQL["booking"], {"booking_id": booking_id, "user_id": user_id})

@@ -1,4 +1,4 @@
-"""The pool of PostgreSQL connections and the transactions over it."""
+"""The pool of PostgreSQL connections, our own or the host's, and the transactions over it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from typing import Any, TypeVar
 
 import psycopg
 import psycopg_pool
+from psycopg import sql
+from psycopg.rows import tuple_row
 
 from aurora_atlan.config import ConfigurationError, Settings
 from aurora_atlan.persistence.errors import (
@@ -61,22 +63,32 @@ class WatchedConnection(psycopg.Connection[tuple[Any, ...]]):
             raise NoAnswerError(f"PostgreSQL has not answered for {self.answer_within_s:g} s") from error
 
 
+Pool = psycopg_pool.ConnectionPool[WatchedConnection]
+
+
 class Database:
     """A bounded pool of connections whose sessions carry the service's time limits.
 
     Nothing is connected before :meth:`open`, and ``open`` does not wait for the server: a database
     that is away at start is simply unavailable until it is there.
+
+    A pool of the host's is used as it is and never opened, drained or closed. What is needed of its sessions is set
+    for each transaction and gone with it.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        if settings.database_url is None:
-            raise ConfigurationError("DATABASE_URL is not set: give the URL of a PostgreSQL database")
+    def __init__(self, settings: Settings, pool: Pool | None = None) -> None:
         self._settings = settings
-        self._url = settings.database_url
         self._drained_at = 0.0
         self._drain_lock = threading.Lock()
-        self._pool: psycopg_pool.ConnectionPool[WatchedConnection] = psycopg_pool.ConnectionPool(
-            self._url,
+        self._is_hosts = pool is not None
+        self._pool = self._own_pool() if pool is None else _usable(pool)
+
+    def _own_pool(self) -> Pool:
+        settings = self._settings
+        if settings.database_url is None:
+            raise ConfigurationError("DATABASE_URL is not set: give the URL of a PostgreSQL database")
+        return psycopg_pool.ConnectionPool(
+            settings.database_url,
             connection_class=WatchedConnection,
             open=False,
             min_size=settings.pool_min,
@@ -92,11 +104,13 @@ class Database:
 
     def open(self) -> None:
         """Start connecting in the background."""
-        self._pool.open(wait=False)
+        if not self._is_hosts:
+            self._pool.open(wait=False)
 
-    def close(self) -> None:
-        """Close every connection; transactions under way are waited for, up to 5 seconds."""
-        self._pool.close(timeout=5.0)
+    def close(self, timeout_s: float = 5.0) -> None:
+        """Close every connection; transactions under way are waited for, up to ``timeout_s``."""
+        if not self._is_hosts:
+            self._pool.close(timeout=timeout_s)
 
     @contextmanager
     def transaction(self, within_s: float | None = None) -> Iterator[Connection]:
@@ -108,9 +122,15 @@ class Database:
         """
         connection = None
         try:
-            with translated(), self._pool.connection(within_s) as connection:
-                connection.answer_within_s = within_s or self._settings.watchdog_s
-                yield connection
+            with translated(), self._pool.connection(within_s or self._settings.pool_timeout_s) as connection:
+                answer_within_s = within_s or self._settings.watchdog_s
+                if self._is_hosts:
+                    with _lent(connection, answer_within_s), connection.transaction():
+                        connection.execute(self._session_of_ours())
+                        yield connection
+                else:
+                    connection.answer_within_s = answer_within_s
+                    yield connection
         except NoConnectionFreeError:
             self._forget_waiters()
             raise
@@ -138,12 +158,13 @@ class Database:
 
         With ``answer_within_s`` every answer of it is waited for so long, instead of the service's usual limit.
         """
+        # psycopg_pool takes functions, too, for credentials that change.
+        conninfo, kwargs = self._pool.conninfo, self._pool.kwargs
+        given = kwargs() if callable(kwargs) else kwargs or {}
+        parameters = dict(given) | {"autocommit": True, "row_factory": tuple_row}
+        parameters.setdefault("connect_timeout", max(1, round(self._settings.connect_timeout_s)))
         with translated():
-            connection = WatchedConnection.connect(
-                self._url,
-                autocommit=True,
-                connect_timeout=max(1, round(self._settings.connect_timeout_s)),
-            )
+            connection = WatchedConnection.connect(conninfo() if callable(conninfo) else conninfo, **parameters)
             self._configure(connection)
             if answer_within_s is not None:
                 connection.answer_within_s = answer_within_s
@@ -159,6 +180,8 @@ class Database:
         # After a restart of the server every pooled connection is dead. Renewing them all on the first
         # broken one costs one error; finding them one by one costs an error each. Those that were made
         # since the last renewal are renewed by the first of them that breaks.
+        if self._is_hosts:
+            return
         with self._drain_lock:
             if broken.made_at < self._drained_at:
                 return
@@ -170,6 +193,8 @@ class Database:
         # The pool keeps those whose time is up in its queue until it has a connection for them. During an outage
         # they fill the queue, and a full queue (max_waiting) refuses the very request that would make it connect
         # again: for ever. psycopg_pool 3.3.3, ConnectionPool._getconn_unchecked.
+        if self._is_hosts:
+            return
         pool = self._pool
         with pool._lock:  # noqa: SLF001
             alive = [waiter for waiter in pool._waiting if waiter.conn is None and waiter.error is None]  # noqa: SLF001
@@ -180,15 +205,48 @@ class Database:
         settings = self._settings
         connection.answer_within_s = settings.watchdog_s
         connection.made_at = time.monotonic()
-        limits = {
-            "lock_timeout": settings.lock_timeout_s,
-            "statement_timeout": settings.statement_timeout_s,
-            "idle_in_transaction_session_timeout": settings.idle_transaction_timeout_s,
-        }
         # By statement, not as start-up options, which PgBouncer refuses.
-        for name, limit_s in limits.items():
-            connection.execute("SELECT set_config(%s, %s, false)", (name, f"{round(limit_s * 1000)}ms"))
-        if settings.database_role is not None:
-            connection.execute("SELECT set_config('role', %s, false)", (settings.database_role,))
+        for name, value in self._session():
+            connection.execute("SELECT set_config(%s, %s, false)", (name, value))
         if not connection.autocommit:
             connection.commit()
+
+    def _session(self) -> Iterator[tuple[str, str]]:
+        settings = self._settings
+        yield "lock_timeout", _milliseconds(settings.lock_timeout_s)
+        yield "statement_timeout", _milliseconds(settings.statement_timeout_s)
+        yield "idle_in_transaction_session_timeout", _milliseconds(settings.idle_transaction_timeout_s)
+        if settings.database_role is not None:
+            yield "role", settings.database_role
+
+    def _session_of_ours(self) -> sql.Composed:
+        # In one round trip, and until the end of the transaction.
+        local = [
+            sql.SQL("SET LOCAL {} = {}").format(sql.Identifier(name), sql.Literal(value))
+            for name, value in self._session()
+        ]
+        return sql.SQL("; ").join([sql.SQL("SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE"), *local])
+
+
+def _usable(pool: Pool) -> Pool:
+    if not issubclass(pool.connection_class, WatchedConnection):
+        raise ConfigurationError(
+            "the pool's connections would wait for ever for a server that hangs: make it as"
+            " psycopg_pool.ConnectionPool(..., connection_class=aurora_atlan.WatchedConnection)"
+        )
+    return pool
+
+
+@contextmanager
+def _lent(connection: WatchedConnection, answer_within_s: float) -> Iterator[None]:
+    # The host finds its connection as it was.
+    before = connection.answer_within_s, connection.row_factory
+    connection.answer_within_s, connection.row_factory = answer_within_s, tuple_row
+    try:
+        yield
+    finally:
+        connection.answer_within_s, connection.row_factory = before
+
+
+def _milliseconds(seconds: float) -> str:
+    return f"{round(seconds * 1000)}ms"

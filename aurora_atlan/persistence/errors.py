@@ -7,6 +7,7 @@ OperationalError). https://www.postgresql.org/docs/current/errcodes-appendix.htm
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -69,6 +70,9 @@ _BY_STATE: tuple[tuple[tuple[str, ...], type[StoreError]], ...] = (
 )
 _DATA_CLASSES = ("22", "23")
 
+# Where a script's command was refused, Redis 6.2 writes its code into a sentence about the script.
+_REFUSED_BY_REDIS = re.compile(r"(?:^|[\s:-])(?:OOM|MISCONF|NOREPLICAS|READONLY) ")
+
 
 def from_postgres(error: psycopg.Error) -> StoreError:
     """Translate an error of psycopg by its SQLSTATE."""
@@ -102,7 +106,7 @@ def from_redis(error: redis.RedisError) -> StoreError:
         return StoreUnavailableError(text)
     if isinstance(error, redis.ResponseError):
         # redis-py strips the codes that it has an exception for.
-        if text.startswith(("OOM", "MISCONF", "NOREPLICAS", "READONLY")):
+        if _REFUSED_BY_REDIS.search(text):
             return StoreRefusesError(text)
         if text.startswith(("CLUSTERDOWN", "TRYAGAIN", "LOADING", "MASTERDOWN")):
             return StoreUnavailableError(text)

@@ -12,9 +12,11 @@ from aurora_atlan.persistence import queries
 from aurora_atlan.persistence.audit_log import Deed, note
 from aurora_atlan.persistence.database import Database
 from aurora_atlan.persistence.inventory import Change, Draft, UnitOfWork, encode
-from aurora_atlan.persistence.records import Kind
+from aurora_atlan.persistence.records import CAP_PER_USER_MAX, CAPACITY_MAX, Kind
 
 _SQL = queries.load("events")
+
+NAME_LENGTH_MAX = 200
 
 # Nobody: creating an event takes no lease.
 _NO_OWNER = 0
@@ -22,15 +24,39 @@ _NO_OWNER = 0
 
 @dataclass(frozen=True, slots=True)
 class NewEvent:
-    """An event to be created; the sales window is open where a bound is None."""
+    """An event to be created.
+
+    Raises ValueError, with a sentence, for what no event can have.
+    """
 
     name: str
+    """1 to 200 characters."""
     venue: str
+    """1 to 200 characters."""
     time: datetime
+    """When it begins, with its time zone; may lie in the past."""
     capacity: int
+    """Tickets, 1 to 10,000,000."""
     cap_per_user: int = 1
+    """Bookings that one user may hold, 1 to 100."""
     opens_at: datetime | None = None
+    """When its sale begins; None: it has begun."""
     closes_at: datetime | None = None
+    """When its sale ends; None: never."""
+
+    def __post_init__(self) -> None:
+        for field, text in (("name", self.name), ("venue", self.venue)):
+            if not 1 <= len(text.strip()) <= NAME_LENGTH_MAX:
+                raise ValueError(f"an event's {field} has 1 to {NAME_LENGTH_MAX} characters")
+        if not 1 <= self.capacity <= CAPACITY_MAX:
+            raise ValueError(f"an event has 1 to {CAPACITY_MAX:,} tickets, not {self.capacity:,}")
+        if not 1 <= self.cap_per_user <= CAP_PER_USER_MAX:
+            raise ValueError(f"a user may hold 1 to {CAP_PER_USER_MAX} bookings of an event, not {self.cap_per_user}")
+        for field, time in (("time", self.time), ("opens_at", self.opens_at), ("closes_at", self.closes_at)):
+            if time is not None and time.tzinfo is None:
+                raise ValueError(f"{field} has no time zone: make it with datetime(..., tzinfo=...)")
+        if self.opens_at is not None and self.closes_at is not None and self.opens_at >= self.closes_at:
+            raise ValueError("closes_at must be later than opens_at")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +67,21 @@ class Event:
     name: str
     venue: str
     time: datetime
+    """When it begins."""
     capacity: int
-    # Tickets of confirmed bookings.
+    """Tickets in all."""
     booked: int
+    """Tickets of confirmed bookings."""
     impressions: int
+    """How often it was shown."""
     version: int
+    """Rises with every change."""
     cap_per_user: int
+    """Bookings that one user may hold."""
     opens_at: datetime | None
+    """When its sale begins; None: it has begun."""
     closes_at: datetime | None
+    """When its sale ends; None: never."""
     created_at: datetime
     updated_at: datetime
 
@@ -65,6 +98,7 @@ class Keep(Enum):
 
 
 KEEP: Final = Keep.KEEP
+"""Stands in an :class:`EventEdit` where nothing is to be changed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

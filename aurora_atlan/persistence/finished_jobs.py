@@ -48,7 +48,7 @@ class FinishedJobs:
             while left > 0:
                 part = min(left, _AT_ONCE_MAX)
                 left -= part
-                arguments = [decided_from, decided_until, part, f"{shard_tag(shard)}job:"]
+                arguments = [decided_from, decided_until, part, shard_tag(shard)]
                 calls.append(scripts.Call(self._clean, [finished_key(shard, status)], arguments))
         return sum(self._scripts.run(calls)) if calls else 0
 

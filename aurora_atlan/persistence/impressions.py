@@ -32,9 +32,10 @@ class ImpressionCounter:
         with self._lock:
             return self._waiting[event_id] + self._in_flight[event_id]
 
-    def flush(self) -> None:
+    def flush(self, within_s: float | None = None) -> None:
         """Write what was counted, in one statement; nothing is lost when it raises an error of the store.
 
+        With ``within_s`` PostgreSQL is not waited for longer than that.
         When COMMIT's answer is lost, the views of that batch may be counted twice.
         """
         with self._flushing:
@@ -44,7 +45,7 @@ class ImpressionCounter:
                 self._in_flight, self._waiting = self._waiting, Counter()
                 batch = dict(self._in_flight)
             try:
-                with self._database.transaction() as connection:
+                with self._database.transaction(within_s) as connection:
                     connection.execute(self._add, {"event_ids": list(batch), "views": list(batch.values())})
             except BaseException:
                 with self._lock:

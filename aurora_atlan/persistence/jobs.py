@@ -48,6 +48,8 @@ class Enqueued:
     decided: bool = False
     # How far single batches are from that pace, on average.
     jitter_s: float = 0.0
+    # Redis may have known the job once: jobs of this event have expired, or were lost.
+    forgettable: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,7 +295,7 @@ class JobStore:
         tag = event_tag(event_id)
         event = f"{tag}event:{event_id}:"
         keys = [event + "jobs", event + "meta", event + "users", tag + "pending"]
-        arguments: list[scripts.Argument] = [event_id, self._depth_max, self._user_jobs_max]
+        arguments: list[scripts.Argument] = [event_id, self._depth_max, self._user_jobs_max, self._ttl_s]
         for job in jobs:
             job_id = str(job.job_id)
             keys.append(f"{tag}job:{job_id}")
@@ -339,14 +341,22 @@ def _active(length: int, meta: Sequence[bytes | None]) -> int:
 
 
 def _enqueueings(jobs: Sequence[NewJob], reply: list[Any]) -> list[Enqueueing]:
-    last_decided, pace, jitter, now, *answers = reply
+    last_decided, pace, jitter, now, forgettable, *answers = reply
     pace_s, jitter_s, accepted_at = pace / 1_000_000, jitter / 1_000_000, time_of(now)
     enqueueings: list[Enqueueing] = []
     for job, answer in zip(jobs, answers, strict=True):
         match answer:
             case int(number):
-                new = _numbered(job, number, accepted_at)
-                enqueueings.append(Enqueued(new, last_decided, pace_s, known=False, jitter_s=jitter_s))
+                enqueueings.append(
+                    Enqueued(
+                        _numbered(job, number, accepted_at),
+                        last_decided,
+                        pace_s,
+                        known=False,
+                        jitter_s=jitter_s,
+                        forgettable=forgettable == 1,
+                    )
+                )
             case [number, accepted, decided]:
                 before = _numbered(job, number, time_of(accepted))
                 done = decided == 1

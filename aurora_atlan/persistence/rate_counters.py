@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 
+import redis
 from limits import RateLimitItem
 from limits.errors import StorageError
 from limits.storage import RedisStorage
@@ -13,6 +14,8 @@ from limits.storage import RedisStorage
 from aurora_atlan.config import Settings
 
 _PREFIX = "aa:limits"
+# Which limits wants to see, but does not look at when it is given connections.
+_UNUSED_URL = "redis://"
 # Windows that are over are forgotten when there are twice as many as were alive last time, and at least so many.
 _KEPT_MIN = 10_000
 
@@ -54,10 +57,18 @@ class RateCounters:
     all of them should together, and nobody is refused for Redis's sake.
     """
 
-    def __init__(self, settings: Settings, redis_is_away: Callable[[], bool]) -> None:
+    def __init__(
+        self, settings: Settings, redis_is_away: Callable[[], bool], hosts_client: redis.Redis | None = None
+    ) -> None:
         self._redis_is_away = redis_is_away
         self._memory = MemoryCounters()
-        self._redis = None if settings.redis_url is None else _redis_counters(settings.redis_url, settings)
+        self._redis: RedisStorage | None = None
+        if hosts_client is not None:
+            self._redis = RedisStorage(
+                _UNUSED_URL, hosts_client.connection_pool, key_prefix=_PREFIX, wrap_exceptions=True
+            )
+        elif settings.redis_url is not None:
+            self._redis = _redis_counters(settings.redis_url, settings)
 
     def hit_here(self, limit: RateLimitItem, *who: str) -> float | None:
         """Count one in this process; return None within the limit, else the seconds until the next window."""
@@ -77,7 +88,7 @@ class RateCounters:
             return self.hit_here(limit, *who)
 
     def close(self) -> None:
-        """Close the connections to Redis."""
+        """Close the connections to Redis, unless they are the host's."""
         if self._redis is not None:
             self._redis.storage.close()
 

@@ -9,6 +9,8 @@ from uuid import UUID
 
 # Tickets of one event; the table refuses more.
 CAPACITY_MAX = 10_000_000
+# Bookings of one event that one user may be allowed to hold.
+CAP_PER_USER_MAX = 100
 # Tickets of one booking.
 QUANTITY_MAX = 10
 # Ids are numbers that JavaScript holds exactly.
@@ -19,13 +21,21 @@ class Reason(StrEnum):
     """Why a job failed; told to clients and written in the ledger in these very words."""
 
     SOLD_OUT = "sold_out"
+    """Fewer tickets were left than were asked for."""
     ALREADY_BOOKED = "already_booked"
+    """The user holds a booking of the event, and one may hold one."""
     LIMIT_REACHED = "limit_reached"
+    """The user holds as many bookings of the event as one may."""
     EVENT_CLOSED = "event_closed"
+    """Its sale had not begun, or had ended."""
     EVENT_GONE = "event_gone"
+    """The event was deleted meanwhile."""
     CANCELLED = "cancelled"
+    """It was withdrawn before it was decided, or the booking was cancelled."""
     EXPIRED = "expired"
+    """It waited longer than ``job_max_age_s``."""
     POISON = "poison"
+    """It could not be decided in several tries; it is a dead letter now."""
 
 
 class Kind(StrEnum):
@@ -106,10 +116,12 @@ class Booking:
 
     id: int
     job_id: UUID
+    """The attempt that made it."""
     event_id: int
     user_id: int
     quantity: int
-    # "confirmed" or "cancelled"
+    """Tickets."""
     status: str
+    """"confirmed" or "cancelled"."""
     created_at: datetime
     cancelled_at: datetime | None

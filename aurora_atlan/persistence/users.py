@@ -14,6 +14,8 @@ from aurora_atlan.persistence.audit_log import Deed, note
 from aurora_atlan.persistence.database import Connection, Database
 from aurora_atlan.persistence.refresh_tokens import NewRefreshToken
 
+ROLES = frozenset({"USER", "ADMIN", "OPS"})
+
 # The advisory lock under which roles are changed; the number is arbitrary.
 _ROLES_LOCK = 0x6175_726F_7261_0007
 
@@ -23,26 +25,29 @@ _SYNTHETIC_BATCH = 5_000
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """An account."""
+    """The account of somebody who may book."""
 
     id: int
     name: str
-    # in canonical form
     email: str
-    # "USER", "ADMIN" or "OPS"
+    """In canonical form."""
     role: str
-    # raised to revoke every access token issued before
+    """USER, ADMIN or OPS."""
     token_version: int
+    """Raised to revoke every access token issued before."""
     created_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
 class NewUser:
-    """An account about to be made; ``email`` in canonical form, ``password_hash`` in PHC string format."""
+    """An account about to be made; ``email`` in canonical form, ``password_hash`` in PHC string format.
+
+    Without a hash nobody can log in.
+    """
 
     name: str
     email: str
-    password_hash: str
+    password_hash: str | None
     role: str = "USER"
 
 

@@ -11,7 +11,7 @@ from uuid import UUID
 from aurora_atlan.persistence import queries
 from aurora_atlan.persistence.audit_log import Deed, note
 from aurora_atlan.persistence.database import Database
-from aurora_atlan.persistence.outbox import Told
+from aurora_atlan.persistence.outbox import OutcomeNotice, notice_of_row
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class Delivery:
     attempts: int
     failing_since: datetime | None
     # None: a test.
-    outcome: Told | None
+    outcome: OutcomeNotice | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +124,7 @@ class WebhookDeliveryStore:
 
 def _delivery(row: tuple[Any, ...]) -> Delivery:
     message_id, entry_number, created_at, attempts, failing_since, *entry = row
-    outcome = None if entry[0] is None else Told(*entry)
+    outcome = None if entry[0] is None else notice_of_row(entry)
     return Delivery(message_id, entry_number, created_at, attempts, failing_since, outcome)
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from aurora_atlan.persistence.embedded import EmbeddedRedis
+from harness import likely_requests
 from harness.command_line import run_command
 from harness.databases import Databases
 from harness.service import ServiceProcess, clean_environment
@@ -39,9 +41,18 @@ def service(databases: Databases, redis_server: EmbeddedRedis, tmp_path: Path) -
             service.stop()
 
 
+@dataclass(frozen=True)
+class Known:
+    """What there is in the service."""
+
+    # Of an administrator.
+    token: str
+    jobs: list[str]
+
+
 @pytest.fixture
-def token(service: ServiceProcess, tmp_path: Path) -> str:
-    """The token of an administrator; there are two events, and a booking of the first."""
+def known(service: ServiceProcess, tmp_path: Path) -> Known:
+    """Three events; a job that got its seat, one that was refused, and some that wait, as the third one is paused."""
     file = tmp_path / "password"
     file.write_text(PASSWORD, encoding="utf-8")
     file.chmod(0o600)
@@ -53,29 +64,36 @@ def token(service: ServiceProcess, tmp_path: Path) -> str:
     with Client(service.url) as client:
         session = client.post("/api/auth/login", {"email": email, "password": PASSWORD}).body
         client.token = str(session["token"])
-        for capacity in (1, 1000):
+        for capacity in (1, 1000, 1000):
             event = {"name": "Concert", "venue": "Hall", "time": "2027-06-01T20:00:00Z", "capacity": capacity}
             assert client.post("/api/events/create", event).status == 201
-        assert client.book(1).status == 202
-        return client.token
+        assert client.post("/api/admin/queue/pause?eventId=3", {}).status == 200
+        booked = [client.book(event) for event in (1, 1, 3, 3, 3)]
+        assert {answer.status for answer in booked} == {202}
+        return Known(client.token, [str(answer.body["jobId"]) for answer in booked])
 
 
 @pytest.mark.slow
 def test_requests_made_of_the_description_are_answered_as_it_says(
-    service: ServiceProcess, token: str, tmp_path: Path
+    service: ServiceProcess, known: Known, tmp_path: Path
 ) -> None:
     done = subprocess.run(
         [
             # A program of its own: its plugin for pytest, and its warnings, are kept out of ours.
             *(sys.executable, "-m", "schemathesis.cli", "run", f"{service.url}/openapi.json"),
-            *("--url", service.url, "--header", f"Authorization: Bearer {token}"),
+            *("--url", service.url, "--header", f"Authorization: Bearer {known.token}"),
             *("--checks", CHECKS, "--phases", "coverage,fuzzing", "--max-examples", "10", "--seed", "1"),
             *("--workers", "1", "--continue-on-failure", "--no-shrink", "--generation-database", "none", "--no-color"),
             # It would void the token.
             *("--exclude-operation-id", "logout"),
             *("--request-timeout", "30", "--suppress-health-check", "all", "--warnings", "off"),
         ],
-        env=clean_environment(),
+        env={
+            **clean_environment(),
+            "PYTHONPATH": str(Path(likely_requests.__file__).parents[1]),
+            "SCHEMATHESIS_HOOKS": likely_requests.__name__,
+            likely_requests.JOBS: ",".join(known.jobs),
+        },
         cwd=tmp_path,
         capture_output=True,
         text=True,

@@ -17,7 +17,7 @@ import psycopg
 from aurora_atlan.actors.errors import UnavailableError
 from aurora_atlan.config import Settings
 from aurora_atlan.persistence.embedded import EmbeddedPostgres, EmbeddedRedis
-from aurora_atlan.persistence.outbox import Told as Outcome
+from aurora_atlan.persistence.outbox import OutcomeNotice as Outcome
 from aurora_atlan.supervisor import Supervisor
 from faults.clients import Load, Sale, database_of, told_of
 from faults.rare_paths import watched_paths

@@ -7,8 +7,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from aurora_atlan.http.accounts import normalise_password
 from aurora_atlan.http.passwords import Passwords
+from aurora_atlan.persistence.accounts import normalise_password
 from harness.command_line import run_command
 from harness.databases import Databases
 

@@ -20,7 +20,7 @@ from aurora_atlan import supervisor as supervisor_module
 from aurora_atlan.actors.booking import BookingActor
 from aurora_atlan.actors.messages import BookTickets
 from aurora_atlan.config import Settings
-from aurora_atlan.persistence.outbox import Told
+from aurora_atlan.persistence.outbox import OutcomeNotice
 from aurora_atlan.supervisor import Supervisor
 from harness.databases import Databases
 from harness_sales import (
@@ -190,10 +190,10 @@ def test_a_slow_receiver_of_outcomes_is_not_called_after_stop(settings: Settings
     """Stop relays for its two seconds; what is left waits for the next start, and no thread goes on telling."""
     url = settings.database_url
     assert url is not None
-    told: list[Told] = []
+    told: list[OutcomeNotice] = []
     all_wait, nobody_rings = threading.Event(), threading.Event()
 
-    def slow(outcome: Told) -> None:
+    def slow(outcome: OutcomeNotice) -> None:
         told.append(outcome)
         assert all_wait.wait(20)
         nobody_rings.wait(0.02)
@@ -221,10 +221,10 @@ def test_outcomes_are_told_at_least_once_and_in_order_by_a_receiver_that_fails(
     assert url is not None
     monkeypatch.setattr("aurora_atlan.actors.relay._PAUSE_AFTER_ERROR_S", 0.05)
     monkeypatch.setattr("aurora_atlan.actors.relay._PAUSE_S", 0.05)
-    told: list[Told] = []
+    told: list[OutcomeNotice] = []
     calls = iter(range(10**6))
 
-    def failing(outcome: Told) -> None:
+    def failing(outcome: OutcomeNotice) -> None:
         if next(calls) % 40 == 39:
             raise ValueError("as the test wants")
         told.append(outcome)

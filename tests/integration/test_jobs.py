@@ -15,7 +15,8 @@ import redis
 
 from aurora_atlan.config import Settings
 from aurora_atlan.persistence import scripts
-from aurora_atlan.persistence.errors import StoreError, StoreUnavailableError
+from aurora_atlan.persistence.embedded import EmbeddedRedis
+from aurora_atlan.persistence.errors import StoreError, StoreRefusesError, StoreUnavailableError
 from aurora_atlan.persistence.job_ids import keyed_job_id, random_job_id, shard_of_event
 from aurora_atlan.persistence.jobs import (
     Conflict,
@@ -740,3 +741,21 @@ def test_a_queue_that_has_no_numbers_can_be_closed(jobs: JobStore):
     jobs.seed(EVENT, highest_number=5, last_decided=5)
     assert jobs.next_numbers([EVENT]) == [6]
     assert jobs.enqueue([_new()]) == [EventGone()]
+
+
+@pytest.mark.parametrize(
+    ("setting", "refusing", "usual"), [("maxmemory", "1", "0"), ("min-replicas-to-write", "1", "0")]
+)
+def test_a_redis_that_takes_no_writes_is_known_as_one(
+    own_redis: EmbeddedRedis, setting: str, refusing: str, usual: str
+) -> None:
+    """Whether a command is refused by itself or in a script: it answers, so it is not out of reach."""
+    with redis.Redis.from_url(own_redis.url(), protocol=2) as client:
+        jobs = JobStore(client, depth_max=100, user_jobs_max=100, ttl_s=60)
+        jobs.seed(EVENT, highest_number=0, last_decided=0)
+        client.config_set(setting, refusing)
+        for write in (lambda: jobs.enqueue([_new()]), jobs.probe_writing):
+            with pytest.raises(StoreRefusesError):
+                write()
+        client.config_set(setting, usual)
+        _accepted(jobs.enqueue([_new()])[0])

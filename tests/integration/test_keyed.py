@@ -17,6 +17,7 @@ from aurora_atlan.actors.messages import BookTickets, JobState, Receipt
 from aurora_atlan.config import Settings
 from aurora_atlan.http.server import Server
 from aurora_atlan.http.tokens import TokenIssuer
+from aurora_atlan.persistence.errors import StoreUnavailableError
 from aurora_atlan.persistence.records import Reason
 from aurora_atlan.supervisor import Supervisor
 from harness_http import Answer, Buyer, Client
@@ -180,6 +181,7 @@ def test_a_key_is_remembered_after_redis_was_emptied(
     second = supervisor.submit(attempt)
 
     assert second.job_id == first.job_id
+    assert (second.replayed, second.queue_position) == (True, 0)
     assert second.queue_number > first.queue_number
     # At no moment is it told that the job waits.
     status = supervisor.status(first.job_id)
@@ -201,7 +203,8 @@ def test_a_refusal_is_remembered_too(
     sql: Sql,
 ) -> None:
     """A key that was refused is refused for ever, also when there are seats again and Redis forgot it."""
-    event_id = make_event(capacity=0)
+    event_id = make_event(capacity=1)
+    supervisor.submit(BookTickets(event_id, buyers[2]))
     attempt = BookTickets(event_id, buyers[0], 1, "key")
     first = supervisor.submit(attempt)
     assert _decided(supervisor, first.job_id).reason is Reason.SOLD_OUT
@@ -212,10 +215,99 @@ def test_a_refusal_is_remembered_too(
     others = supervisor.submit(BookTickets(event_id, buyers[1]))
     assert _decided(supervisor, others.job_id).status is JobState.COMPLETED
 
+    assert (second.replayed, others.replayed) == (True, False)
     status = supervisor.status(second.job_id)
     assert status is not None
     assert (status.status, status.reason) == (JobState.FAILED, Reason.SOLD_OUT)
-    assert _bookings(sql) == 1
+    assert _bookings(sql) == 2
+
+
+def _expire(supervisor: Supervisor, redis_client: redis.Redis) -> None:
+    # As if the records had lived as long as they may, and the event longer.
+    [meta] = redis_client.scan_iter("*:meta")
+    redis_client.hincrby(meta, "whole_since", -supervisor.settings.job_ttl_s * 1_000_000)
+    redis_client.delete(*redis_client.scan_iter("*:job:*"))
+
+
+def _clean(supervisor: Supervisor, _: redis.Redis) -> None:
+    wait_until(lambda: supervisor.queue.clean(("completed",), 0.0, 10) == 1, 5, "its record is there, and removed")
+
+
+@pytest.mark.parametrize("forget", [_expire, _clean])
+def test_a_repeated_key_is_known_as_one_when_its_record_is_gone(
+    supervisor: Supervisor,
+    make_event: Callable[..., int],
+    buyers: list[int],
+    redis_client: redis.Redis,
+    forget: Callable[[Supervisor, redis.Redis], object],
+) -> None:
+    """Expired or cleaned away; who comes for the first time is still told that."""
+    event_id = make_event()
+    attempt = BookTickets(event_id, buyers[0], 1, "key")
+    first = supervisor.submit(attempt)
+    _decided(supervisor, first.job_id)
+
+    forget(supervisor, redis_client)
+    second = supervisor.submit(attempt)
+    other = supervisor.submit(replace(attempt, user_id=buyers[1]))
+
+    assert (second.job_id, second.replayed, second.queue_position) == (first.job_id, True, 0)
+    assert not other.replayed
+
+
+@pytest.mark.parametrize("degraded", [False, True])
+def test_the_ledger_is_asked_only_for_keys_that_may_have_been_forgotten(
+    settings: Settings,
+    make_event: Callable[..., int],
+    buyers: list[int],
+    redis_client: redis.Redis,
+    monkeypatch: pytest.MonkeyPatch,
+    degraded: bool,
+) -> None:
+    """With bookings past the queue, any key may have its answer although Redis never knew it."""
+    with running(replace(settings, degraded_booking=degraded)) as supervisor:
+        event_id = make_event()
+        recorded, asked = supervisor.bookings.recorded, []
+
+        def counted(job_id: UUID, within_s: float | None = None) -> Any:
+            asked.append(job_id)
+            return recorded(job_id, within_s)
+
+        monkeypatch.setattr(supervisor.bookings, "recorded", counted)
+
+        def submit(user: int, key: str | None) -> int:
+            asked.clear()
+            supervisor.submit(BookTickets(event_id, buyers[user], 1, key))
+            return len(asked)
+
+        assert [submit(0, None), submit(1, "key"), submit(1, "key")] == [0, int(degraded), 0]
+        redis_client.flushall()
+        assert [submit(2, None), submit(3, "key"), submit(3, "key")] == [0, 1, 0]
+
+
+def test_a_key_is_accepted_without_the_ledger(
+    supervisor: Supervisor,
+    make_event: Callable[..., int],
+    buyers: list[int],
+    redis_client: redis.Redis,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What it would have said is the answer that the job gets in the end."""
+    event_id = make_event()
+    attempt = BookTickets(event_id, buyers[0], 1, "key")
+    first = supervisor.submit(attempt)
+    _decided(supervisor, first.job_id)
+    redis_client.flushall()
+
+    def away(*_: object) -> Any:
+        raise StoreUnavailableError("away")
+
+    with monkeypatch.context() as outage:
+        outage.setattr(supervisor.bookings, "recorded", away)
+        second = supervisor.submit(attempt)
+
+    assert (second.job_id, second.replayed) == (first.job_id, False)
+    assert _decided(supervisor, first.job_id).queue_number == first.queue_number
 
 
 def test_without_a_key_every_attempt_is_a_job_of_its_own(

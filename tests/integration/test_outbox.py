@@ -14,7 +14,7 @@ from aurora_atlan.actors.messages import Batch, BookTickets
 from aurora_atlan.actors.relay import OutboxRelay
 from aurora_atlan.persistence.bookings import BookingStore
 from aurora_atlan.persistence.database import Database
-from aurora_atlan.persistence.outbox import Outbox, Told
+from aurora_atlan.persistence.outbox import Outbox, OutcomeNotice
 from aurora_atlan.persistence.records import Job
 from aurora_atlan.supervisor import Supervisor
 from harness_sales import wait_decided, wait_until
@@ -100,7 +100,7 @@ def test_every_outcome_is_told_once_in_order(
     database_url: str,
 ) -> None:
     """Whatever is decided, cancelled or withdrawn reaches the receiver, per event in the ledger's order."""
-    told: list[Told] = []
+    told: list[OutcomeNotice] = []
     supervisor = supervise(on_outcome=told.append)
     events = [make_event(capacity=5) for _ in range(3)]
     jobs = [
@@ -147,7 +147,7 @@ def test_a_receiver_that_fails_is_told_again(
     decide(make_event(), buyers[:3])
     told: list[int] = []
 
-    def receive(outcome: Told) -> None:
+    def receive(outcome: OutcomeNotice) -> None:
         told.append(outcome.entry_number)
         if told.count(3) == 1 and outcome.entry_number == 3:
             raise RuntimeError("the receiver is away")
@@ -172,7 +172,7 @@ def test_what_was_decided_before_a_stop_is_told_before_it_ends(
     told: list[int] = []
     first = threading.Event()
 
-    def receive(outcome: Told) -> None:
+    def receive(outcome: OutcomeNotice) -> None:
         told.append(outcome.entry_number)
         first.set()
 
@@ -224,8 +224,8 @@ def test_with_two_supervisors_one_tells(
     database_url: str,
 ) -> None:
     """When it stops, the other takes over where it left off."""
-    first_told: list[Told] = []
-    second_told: list[Told] = []
+    first_told: list[OutcomeNotice] = []
+    second_told: list[OutcomeNotice] = []
     first = supervise(on_outcome=first_told.append)
     event_id = make_event(capacity=50)
     wait_decided(database_url, [first.submit(BookTickets(event_id, user_id)).job_id for user_id in buyers[:5]])

@@ -266,6 +266,47 @@ def test_a_pause_by_another_process_is_kept_and_its_end_found(
     wait_decided(database_url, jobs)
 
 
+def test_paused_events_cost_one_question_however_many_they_are(
+    supervise: Callable[..., Supervisor],
+    make_event: Callable[..., int],
+    buyers: list[int],
+    monkeypatch: pytest.MonkeyPatch,
+    database_url: str,
+) -> None:
+    """Each is found paused once; from then on nobody hands in what waits for it until the pause is over."""
+    batches: list[int] = []
+    commit = Committing.commit
+
+    def counted(committing: Committing, handed_in: Any, **how: Any) -> Any:
+        batches.extend(batch.event_id for batch in handed_in)
+        return commit(committing, handed_in, **how)
+
+    monkeypatch.setattr(Committing, "commit", counted)
+    # More events than there may be actors.
+    supervisor = supervise(actors_max=4)
+    events = [make_event() for _ in range(8)]
+    supervisor.pause()
+    jobs = [job for event_id in events for job in _submit(supervisor, event_id, buyers[:2])]
+    pauses = supervisor._switchboard.pauses
+    wait_until(lambda: sorted(pauses.known()) == events, 10, "every event was found paused")
+    handed_in = len(batches)
+    resumed, asked = supervisor.bookings.resumed, threading.Semaphore(0)
+
+    def looked(*arguments: Any) -> list[int]:
+        found = resumed(*arguments)
+        asked.release()
+        return found
+
+    monkeypatch.setattr(supervisor.bookings, "resumed", looked)
+    for _ in range(2):
+        assert asked.acquire(timeout=10)
+    assert len(batches) == handed_in
+
+    # As another process would: nobody here is told.
+    Gate(supervisor.bookings, supervisor._jobs).pause(None, paused=False)
+    wait_decided(database_url, jobs)
+
+
 def test_a_pause_outlives_a_restart(
     supervise: Callable[..., Supervisor],
     make_event: Callable[..., int],

@@ -14,7 +14,7 @@ import redis
 
 from aurora_atlan.actors.errors import NotFailedError, UnavailableError, UnknownJobError
 from aurora_atlan.actors.messages import BookTickets, JobState, JobStatus
-from aurora_atlan.actors.queue_report import Condition
+from aurora_atlan.actors.queue_stats import Condition
 from aurora_atlan.persistence.dead_letters import DeadLetter
 from aurora_atlan.persistence.embedded import EmbeddedRedis
 from aurora_atlan.persistence.job_ids import random_job_id
@@ -61,14 +61,14 @@ def test_the_report_follows_the_jobs_from_waiting_to_finished(
     paused, slow = make_event(capacity=2), make_event(capacity=1)
     supervisor.pause(paused)
     jobs = _submit(supervisor, paused, buyers[:5])
-    report = supervisor.queue_report()
+    report = supervisor.stats()
     assert (report.waiting, report.active, report.completed, report.failed) == (5, 0, 0, 0)
     assert (report.condition, report.paused, report.stalled_jobs) == (Condition.HEALTHY, False, 0)
     assert report.oldest_waiting_s > 0
 
     stranger = hold_row(slow)
     jobs += _submit(supervisor, slow, buyers[:2])
-    wait_until(lambda: supervisor.queue_report().active >= 1, 10, "a batch in flight is shown")
+    wait_until(lambda: supervisor.stats().active >= 1, 10, "a batch in flight is shown")
     shown = [queued for queued in supervisor.queue.page(100).jobs if queued.active]
     assert shown
     assert {queued.job.event_id for queued in shown} == {slow}
@@ -76,7 +76,7 @@ def test_the_report_follows_the_jobs_from_waiting_to_finished(
     supervisor.resume(paused)
     _finals(supervisor, jobs)
 
-    report = supervisor.queue_report()
+    report = supervisor.stats()
     assert (report.waiting, report.active, report.completed, report.failed) == (0, 0, 3, 4)
     assert report.oldest_waiting_s == 0.0
 
@@ -84,11 +84,11 @@ def test_the_report_follows_the_jobs_from_waiting_to_finished(
 def test_a_pause_of_all_events_is_reported(supervisor: Supervisor) -> None:
     """And that is nothing unhealthy."""
     supervisor.pause()
-    report = supervisor.queue_report()
+    report = supervisor.stats()
     supervisor.resume()
 
     assert (report.paused, report.condition) == (True, Condition.HEALTHY)
-    assert supervisor.queue_report().paused is False
+    assert supervisor.stats().paused is False
 
 
 def test_a_batch_that_does_not_come_back_stalls_its_event(
@@ -102,13 +102,13 @@ def test_a_batch_that_does_not_come_back_stalls_its_event(
     jobs = _submit(supervisor, held, buyers[:3])
     waiting = _submit(supervisor, other, buyers[:2])
 
-    wait_until(lambda: supervisor.queue_report().stalled_jobs == 3, 10, "they are stalled")
-    assert supervisor.queue_report().condition is Condition.DEGRADED
+    wait_until(lambda: supervisor.stats().stalled_jobs == 3, 10, "they are stalled")
+    assert supervisor.stats().condition is Condition.DEGRADED
 
     stranger.rollback()
     supervisor.resume(other)
     _finals(supervisor, jobs + waiting)
-    assert supervisor.queue_report().condition is Condition.HEALTHY
+    assert supervisor.stats().condition is Condition.HEALTHY
 
 
 def test_without_postgresql_the_queue_is_counted_and_nothing_is_healthy(
@@ -119,10 +119,10 @@ def test_without_postgresql_the_queue_is_counted_and_nothing_is_healthy(
     supervisor.pause(event_id)
     jobs = _submit(supervisor, event_id, buyers[:2])
     with databases.out_of_reach(database_url):
-        wait_until(lambda: supervisor.queue_report().condition is Condition.UNHEALTHY, 10, "it is noticed")
-        report = supervisor.queue_report()
+        wait_until(lambda: supervisor.stats().condition is Condition.UNHEALTHY, 10, "it is noticed")
+        report = supervisor.stats()
         assert (report.waiting + report.active, report.paused) == (2, None)
-    wait_until(lambda: supervisor.queue_report().condition is Condition.HEALTHY, 10, "it is well again")
+    wait_until(lambda: supervisor.stats().condition is Condition.HEALTHY, 10, "it is well again")
     supervisor.resume(event_id)
     _finals(supervisor, jobs)
 
@@ -133,7 +133,7 @@ def test_without_redis_there_is_nothing_to_tell(supervise: Supervise, own_redis:
     own_redis.stop()
 
     for ask in (
-        supervisor.queue_report,
+        supervisor.stats,
         lambda: supervisor.queue.page(10),
         lambda: supervisor.queue.clean([COMPLETED], 0, 10),
     ):
@@ -234,7 +234,7 @@ def test_only_a_dead_letter_can_be_tried_again(
         supervisor.retry(random_job_id(event_id))
 
     assert sql.execute("SELECT count(*) FROM booking_ledger").fetchone() == before
-    assert supervisor.queue_report().waiting == 1
+    assert supervisor.stats().waiting == 1
     supervisor.resume(event_id)
     _finals(supervisor, [waiting])
 

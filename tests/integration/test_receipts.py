@@ -130,7 +130,7 @@ def test_a_receipt_for_a_quantity_that_was_not_decided_is_not_good(
     supervisor: Supervisor, make_event: MakeEvent, buyers: list[int], redis_client: redis.Redis, database_url: str
 ) -> None:
     """The key was used for another quantity after Redis forgot it: the answer is the first one's."""
-    event_id = make_event(capacity=0)
+    event_id = make_event(capacity=1)
     first = supervisor.submit(BookTickets(event_id, buyers[0], 1, "key"))
     wait_decided(database_url, [first.job_id])
     redis_client.flushall()
@@ -249,7 +249,7 @@ def test_the_command_finds_what_the_ledger_contradicts(
     written: Callable[[Receipt], Path],
 ) -> None:
     """A genuine receipt for two tickets, of a job that was decided for one."""
-    event_id = make_event(capacity=0)
+    event_id = make_event(capacity=1)
     first = supervisor.submit(BookTickets(event_id, buyers[0], 1, "key"))
     wait_decided(database_url, [first.job_id])
     redis_client.flushall()

@@ -14,7 +14,7 @@ from aurora_atlan.actors.relay import OutboxRelay
 from aurora_atlan.persistence import queries, webhooks
 from aurora_atlan.persistence.audit_log import AuditLog, Deed
 from aurora_atlan.persistence.database import Database
-from aurora_atlan.persistence.outbox import Told
+from aurora_atlan.persistence.outbox import OutcomeNotice
 from aurora_atlan.persistence.records import Job, Outcome
 from aurora_atlan.persistence.webhook_deliveries import Delivery, Failure, Lane, WebhookDeliveryStore
 from aurora_atlan.persistence.webhooks import OUTCOME_TYPES, WEBHOOKS_MAX, Webhook, WebhookStore
@@ -47,7 +47,7 @@ def create(store: WebhookStore, types: tuple[str, ...] = OUTCOME_TYPES) -> Webho
     return webhook
 
 
-def relay(database: Database, sql: Sql, on_outcome: Callable[[Told], None] | None = None) -> None:
+def relay(database: Database, sql: Sql, on_outcome: Callable[[OutcomeNotice], None] | None = None) -> None:
     """Empty the outbox."""
     running = OutboxRelay(database, on_outcome)
     running.start()
@@ -81,7 +81,7 @@ def test_outcomes_are_moved_to_every_enabled_webhook_that_wants_them(
     store.set_enabled(idle.id, DEED, enabled=False)
     event_id = make_event(capacity=2)
     decide(*(enqueue(event_id, user_id) for user_id in buyers[:3]))
-    told: list[Told] = []
+    told: list[OutcomeNotice] = []
 
     relay(database, sql, told.append if hooked else None)
 

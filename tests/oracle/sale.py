@@ -17,7 +17,7 @@ from aurora_atlan.actors.errors import UnavailableError
 from aurora_atlan.actors.messages import BookTickets, JobState
 from aurora_atlan.config import Settings
 from aurora_atlan.persistence.events import NewEvent
-from aurora_atlan.persistence.outbox import Told as Outcome
+from aurora_atlan.persistence.outbox import OutcomeNotice as Outcome
 from aurora_atlan.supervisor import Supervisor
 from harness_crowd import at_a_barrier
 from harness_sales import make_buyers, running

@@ -466,6 +466,12 @@ class BookingStoreDouble:
         rows = self._server.tables.events
         return {event_id: rows[event_id].last_queue_number for event_id in event_ids if event_id in rows}
 
+    def resumed(self, event_ids: Sequence[int], *_: Any) -> list[int]:
+        """Return those that are not paused."""
+        self._read()
+        tables = self._server.tables
+        return [event for event in event_ids if not tables.paused and not tables.events[event].paused]
+
     def installation_key(self) -> bytes:
         """Return the key of all processes."""
         self._read()

@@ -16,7 +16,7 @@ from uuid import UUID
 
 import aurora_atlan.actors
 from aurora_atlan import supervisor
-from aurora_atlan.actors import acceptance, booking, commit, messages, seeding, supervised
+from aurora_atlan.actors import acceptance, booking, commit, messages, seeding, supervised, watch
 from aurora_atlan.actors.decide import Facts, Ruling, decide
 from aurora_atlan.actors.supervised import Ref
 from aurora_atlan.persistence import job_ids
@@ -79,11 +79,18 @@ class _TurnDouble:
 class _NoDatabase:
     """Nothing is connected; the stores above it are doubles."""
 
-    def __init__(self, settings: Any) -> None:
+    def __init__(self, settings: Any, pool: Any) -> None:
         self.settings = settings
 
     def open(self) -> None:
         """Do nothing."""
+
+    def close(self, timeout_s: float) -> None:
+        """Do nothing."""
+
+
+class _NothingShared:
+    """Nobody looks at events."""
 
     def close(self) -> None:
         """Do nothing."""
@@ -153,12 +160,14 @@ def _replacements() -> Iterator[tuple[Any, str, Any]]:
     yield supervisor, "_job_store", lambda settings, client: JobStoreDouble(_world(), settings)
     yield supervisor, "accepting_client", lambda settings: None
     yield supervisor, "patient_client", lambda settings: None
+    yield supervisor, "cache_client", lambda settings: None
+    yield supervisor, "SharedEvents", lambda events, client: _NothingShared()
     yield supervisor, "QueuePages", lambda client: None
     yield supervisor, "FinishedJobs", lambda client, ttl_s: None
     yield supervisor, "OwnerLock", lambda database, owner: OwnerLockDouble(_world(), owner)
     yield supervisor, "new_owner", lambda: CHANCE.getrandbits(62) | 1
     yield supervisor, "Faults", _FaultsDouble
-    yield supervisor, "stop", _stop
+    yield watch, "stop", _stop
     yield supervised.SupervisedActor, "_start_actor_loop", lambda actor: _world().adopt(actor)
     yield messages.Reply, "wait", _wait
     yield seeding, "Lock", _TurnDouble

@@ -80,7 +80,7 @@ class Nemesis:
 
     def _stop(self) -> None:
         world, process = self._world, self._some_process()
-        if process is not None and world.below(3) == 0 and not process.supervisor._stop_lock.locked():
+        if process is not None and world.below(3) == 0 and not process.supervisor._stop_asked.locked():
             world.note(f"{process.name} is stopped")
             world.reached("a clean stop")
             world.run(Strand(process, "stop", process.stop))

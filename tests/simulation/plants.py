@@ -14,7 +14,7 @@ from aurora_atlan.actors.cell import EventCell
 from aurora_atlan.actors.commit import Committing
 from aurora_atlan.actors.committer import CommitterActor
 from aurora_atlan.actors.messages import BatchFailed, CommitterReplaced
-from aurora_atlan.supervisor import Supervisor
+from aurora_atlan.actors.watch import Watch
 
 Plant = Callable[[], list[tuple[Any, str, Any]]]
 
@@ -53,7 +53,7 @@ def _passivation_ignores_jobs() -> list[tuple[Any, str, Any]]:
     def ignore(self: Any, generation: int, handled: int, *, idle: bool) -> bool:
         return passivate(self, generation, self._told, idle=True)
 
-    return [(EventCell, "passivate", ignore), (Supervisor, "_find_work", lambda self, now: None)]
+    return [(EventCell, "passivate", ignore), (Watch, "_find_work", lambda self, now: None)]
 
 
 def _no_epoch_check() -> list[tuple[Any, str, Any]]:

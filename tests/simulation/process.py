@@ -118,7 +118,7 @@ class Process:
         self.owner = self.supervisor._owner
         supervisor: Any = self.supervisor
         # What these threads would do, the strands below do.
-        supervisor._watcher = _NoThread()
+        supervisor._watch._thread = _NoThread()
         supervisor._relay = _NoThread()
         supervisor._liaison._threads = []
         self.periodic = (
@@ -151,7 +151,7 @@ class Process:
         found: list[Strand] = [strand for strand in self.strands if strand.ready and not strand.busy]
         for strand in self.periodic:
             rung = strand.name == "watch" and self.supervisor._scheduler.wake.is_set()
-            if not strand.busy and (rung or now >= strand.due_at) and not self.supervisor._stopping.is_set():
+            if not strand.busy and (rung or now >= strand.due_at) and not self.supervisor._watch._stopping.is_set():
                 found.append(strand)
         return found
 
@@ -173,9 +173,9 @@ class Process:
         strand.act()
 
     def _watch(self) -> None:
-        # One round of Supervisor._watch.
+        # One round of Watch._run.
         self.supervisor._scheduler.wake.clear()
-        wait_s = self.supervisor._tick()
+        wait_s = self.supervisor._watch.tick()
         if wait_s is not None:
             self.periodic[0].due_at = min(self.periodic[0].due_at, self.world.clock.now + wait_s)
 
@@ -219,4 +219,8 @@ class _NoThread:
 
     def is_alive(self) -> bool:
         """It never runs."""
+        return False
+
+    def runs_here(self) -> bool:
+        """Nobody is in it."""
         return False

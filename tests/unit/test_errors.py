@@ -29,6 +29,8 @@ def _with_state(state: str) -> psycopg.Error:
     return error
 
 
+# How Redis 6.2 begins to tell what a command of a script was refused for.
+_SCRIPT = "Error running script (call to f_0a9f75e9): @user_script:33: @user_script: 33:"
 _KNOWN = {"25006", "25P03", "40001", "40P01", "55P03", "57014", "23505", "22003", "42P01"}
 
 
@@ -93,6 +95,10 @@ def test_an_error_without_a_state_never_reached_the_server(error: psycopg.Error,
         (redis.exceptions.ReadOnlyError("READONLY You can't write against a read only replica"), StoreRefusesError),
         (redis.ResponseError("OOM command not allowed when used memory > 'maxmemory'"), StoreRefusesError),
         (redis.ResponseError("MISCONF Redis is configured to save RDB snapshots"), StoreRefusesError),
+        (redis.ResponseError(f"{_SCRIPT} -OOM command not allowed when used memory > 'maxmemory'."), StoreRefusesError),
+        (redis.ResponseError(f"{_SCRIPT} -MISCONF Errors writing to the AOF file"), StoreRefusesError),
+        (redis.ResponseError(f"{_SCRIPT} -READONLY You can't write against a read only replica."), StoreRefusesError),
+        (redis.ResponseError(f"{_SCRIPT} WRONGTYPE Operation against a key"), StoreError),
         (redis.ResponseError("CLUSTERDOWN The cluster is down"), StoreUnavailableError),
         (redis.ResponseError("WRONGTYPE Operation against a key"), StoreError),
     ],

@@ -125,6 +125,15 @@ def test_the_age_is_measured_from_before_the_store_was_asked(cache: WatchedCache
     assert cache.ask(lambda: "new") == "new"
 
 
+def test_an_answer_that_was_old_already_is_kept_shorter(clock: Clock):
+    cache: AnswerCache[str, str] = AnswerCache(max_age_s=1.0, entries_max=8, wait_max_s=1.0, age_s=float, clock=clock)
+    assert cache.load("key", lambda: "0.75") == "0.75"
+    clock.now += 0.125
+    assert cache.get("key") == "0.75"
+    clock.now += 0.125
+    assert cache.get("key") is None
+
+
 def test_an_answer_that_took_longer_than_it_may_be_old_is_told_and_not_kept(cache: WatchedCache, clock: Clock):
     def slowly() -> str:
         clock.now += 1.0

@@ -13,8 +13,11 @@ from urllib.parse import parse_qs, quote
 import pytest
 
 from aurora_atlan.http import app as app_module
+from aurora_atlan.http.event_queries import EventQuery
 from aurora_atlan.http.event_reads import EventReads
+from aurora_atlan.http.paging import Page
 from aurora_atlan.persistence.errors import StoreTimeoutError, StoreUnavailableError
+from aurora_atlan.persistence.events import EventFilter
 from http_fakes import NOW, Service, make_service
 
 LIST = "/api/events/view"
@@ -114,16 +117,27 @@ def test_an_event_whose_creation_was_not_confirmed_is_in_the_next_list_if_it_exi
 
 def test_a_changed_event_is_shown_at_once_when_the_change_is_told(service: Service):
     supervisor = service.supervisor
-    reads = EventReads(supervisor.events, supervisor.impressions, wait_max_s=1.0, clock=Clock())  # type: ignore[arg-type]
+    reads = EventReads(
+        supervisor.events,  # type: ignore[arg-type]
+        supervisor.shared_events,  # type: ignore[arg-type]
+        supervisor.impressions,  # type: ignore[arg-type]
+        wait_max_s=1.0,
+        clock=Clock(),
+    )
     service.event()
     service.event()
 
-    def body() -> bytes:
+    def listed() -> bytes:
+        return reads.listed(EventQuery(Page(10, None), EventFilter())).body
+
+    def one() -> bytes:
         answer = reads.event(1, count=False)
         assert answer is not None
         return answer.body
 
-    for number, forget in enumerate((functools.partial(reads.forget, 1), reads.forget_all), 1):
+    for number, (body, forget) in enumerate(
+        ((one, lambda: reads.forget(1)), (listed, lambda: reads.forget(1)), (listed, reads.forget_lists)), 1
+    ):
         assert body()
         change(service, 1, name=f"Changed {number}")
         assert b"Changed %d" % number not in body()

@@ -8,7 +8,8 @@ import time
 import argon2
 import pytest
 
-from aurora_atlan.http.passwords import BusyError, Passwords, hash_password
+from aurora_atlan.http.passwords import BusyError, Passwords
+from aurora_atlan.persistence.password_hashes import hash_password
 
 
 @pytest.fixture

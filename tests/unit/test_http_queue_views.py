@@ -9,7 +9,7 @@ import pytest
 from falcon.testing import Result
 
 from aurora_atlan.actors.errors import UnavailableError
-from aurora_atlan.actors.queue_report import Condition
+from aurora_atlan.actors.queue_stats import Condition
 from aurora_atlan.persistence.queue_pages import Place, QueuedJob, QueuePage
 from aurora_atlan.persistence.records import Job
 from http_fakes import NOW, Service, make_service

@@ -19,7 +19,7 @@ def test_a_waiting_thread_is_woken_by_its_job():
     woken: list[bool] = []
 
     def wait() -> None:
-        with board.watch(job_id_of(2)) as notice:
+        with board.watch(job_id_of(2), threading.Event()) as notice:
             ready.wait(10)
             woken.append(notice.wait(10))
 
@@ -34,7 +34,11 @@ def test_a_waiting_thread_is_woken_by_its_job():
 
 def test_nobody_else_is_woken():
     board = NoticeBoard()
-    with board.watch(job_id_of(1)) as first, board.watch(job_id_of(1)) as second, board.watch(job_id_of(2)) as other:
+    with (
+        board.watch(job_id_of(1), threading.Event()) as first,
+        board.watch(job_id_of(1), threading.Event()) as second,
+        board.watch(job_id_of(2), threading.Event()) as other,
+    ):
         board.ring_for(job_id_of(1))
 
         assert (first.is_set(), second.is_set(), other.is_set()) == (True, True, False)
@@ -47,15 +51,15 @@ def test_nobody_else_is_woken():
 def test_what_was_noted_before_is_not_noticed():
     board = NoticeBoard()
     board.ring_for(job_id_of(1))
-    with board.watch(job_id_of(1)) as notice:
+    with board.watch(job_id_of(1), threading.Event()) as notice:
         assert not notice.is_set()
 
 
 def test_nothing_stays_behind():
     """Also when the block was left by an error, and while others still wait for the same job."""
     board = NoticeBoard()
-    with board.watch(job_id_of(1)) as left:
-        with pytest.raises(KeyError), board.watch(job_id_of(1)):
+    with board.watch(job_id_of(1), threading.Event()) as left:
+        with pytest.raises(KeyError), board.watch(job_id_of(1), threading.Event()):
             raise KeyError
         board.ring_for(job_id_of(1))
         assert left.is_set()
@@ -88,7 +92,7 @@ def test_many_come_and_go_while_it_rings():
     def wait(job_id: UUID) -> None:
         barrier.wait(10)
         for _ in range(50):
-            with board.watch(job_id) as notice:
+            with board.watch(job_id, threading.Event()) as notice:
                 if not notice.wait(10):
                     failures.append(job_id)
 

@@ -11,12 +11,13 @@ import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from aurora_atlan.actors.webhook_messages import body_of, headers_of, new_secret, written
-from aurora_atlan.persistence.outbox import Told
+from aurora_atlan.persistence.outbox import OutcomeNotice
+from aurora_atlan.persistence.records import Kind
 from aurora_atlan.persistence.webhook_deliveries import Delivery
 
 JOB_ID = UUID("2c5ea4c0-4067-81e9-8f3b-7c1ad4f8c2d1")
 AT = datetime(2026, 11, 22, 20, 30, 15, 250_000, tzinfo=timezone(timedelta(hours=1)))
-OUTCOME = Told(7, 3, "confirmed", JOB_ID, 11, 5, 2, None, 9, AT)
+OUTCOME = OutcomeNotice(7, 3, Kind.CONFIRMED, JOB_ID, 11, 5, 2, None, 9, AT)
 DELIVERY = Delivery(UUID(int=1), 3, AT, 0, None, OUTCOME)
 
 
@@ -29,7 +30,7 @@ def test_a_message_says_what_the_ledger_says():
 
 
 def test_what_the_ledger_does_not_know_is_null():
-    cancelled = Told(7, 4, "cancelled", None, 11, 5, 2, None, None, AT)
+    cancelled = OutcomeNotice(7, 4, Kind.CANCELLED, None, 11, 5, 2, None, None, AT)
 
     body = body_of(replace(DELIVERY, outcome=cancelled))
 

@@ -6,10 +6,10 @@ A job id that is known is not queued again. Nothing is written for a job that is
 KEYS[1] event's stream   KEYS[2] event's meta   KEYS[3] event's users   KEYS[4] shard's index of events with work
 KEYS[5..] the jobs' hashes
 ARGV[1] event id   ARGV[2] most jobs the event may have waiting   ARGV[3] most jobs a user may have waiting for it
-ARGV[4..] for each job: job id, user id, quantity, request id or ''
+ARGV[4] how long a finished job's hash lives (s)   ARGV[5..] for each job: job id, user id, quantity, request id or ''
 
-Returns {last decided number, pace (us per job), its jitter (us), time (us since 1970), an answer for each job}, an
-answer being
+Returns {last decided number, pace (us per job), its jitter (us), time (us since 1970), 1 if an earlier job of the
+event may have been forgotten here, an answer for each job}, an answer being
      queue number    accepted now
      {queue number, accepted at (us), 1 if it has its answer}   known already
      'conflict'      the id is known for another quantity
@@ -17,7 +17,7 @@ answer being
      'unseeded'      the queue's numbers are not known here: seed_queue.lua first
      'full' or 'crowded'   the event's or the user's limit is reached
 ]]
-local meta = redis.call('HMGET', KEYS[2], 'next', 'last_decided', 'pace', 'jitter', 'gone')
+local meta = redis.call('HMGET', KEYS[2], 'next', 'last_decided', 'pace', 'jitter', 'gone', 'whole_since')
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local now_text = string.format('%.0f', now)
@@ -56,10 +56,11 @@ local function answer(hash, job, user, quantity, request)
 end
 
 local waited = waiting
-local reply = {tonumber(meta[2] or 0), tonumber(meta[3] or 0), tonumber(meta[4] or 0), now}
+local whole = meta[6] and now < tonumber(meta[6]) + ARGV[4] * 1000000
+local reply = {tonumber(meta[2] or 0), tonumber(meta[3] or 0), tonumber(meta[4] or 0), now, whole and 0 or 1}
 for i = 5, #KEYS do
-  local arg = 4 * (i - 4)
-  reply[i] = answer(KEYS[i], ARGV[arg], ARGV[arg + 1], ARGV[arg + 2], ARGV[arg + 3])
+  local arg = 4 * i - 15
+  reply[i + 1] = answer(KEYS[i], ARGV[arg], ARGV[arg + 1], ARGV[arg + 2], ARGV[arg + 3])
 end
 if waiting > waited then
   redis.call('ZADD', KEYS[4], 'NX', now_text, ARGV[1])

@@ -75,6 +75,8 @@ if last_decided > 0 and meta[1] then
   end
   if tonumber(meta[1]) <= last_decided then
     change('next', last_decided + 1)
+    -- Redis went back, and what it lost with that number may be any job.
+    redis.call('HDEL', KEYS[2], 'whole_since')
   end
   if tonumber(meta[2] or 0) < last_decided then
     change('last_decided', last_decided)

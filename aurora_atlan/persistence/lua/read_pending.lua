@@ -11,5 +11,7 @@ local next_number = tonumber(redis.call('HGET', KEYS[2], 'next') or 0)
 if next_number > 0 and next_number <= tonumber(ARGV[3]) then
   next_number = tonumber(ARGV[3]) + 1
   redis.call('HSET', KEYS[2], 'next', string.format('%.0f', next_number))
+  -- Redis went back, and what it lost with that number may be any job.
+  redis.call('HDEL', KEYS[2], 'whole_since')
 end
 return {next_number, redis.call('XRANGE', KEYS[1], '(' .. ARGV[1] .. '-0', '+', 'COUNT', ARGV[2])}

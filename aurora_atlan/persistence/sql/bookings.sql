@@ -143,6 +143,11 @@ UPDATE installation SET paused = :paused
 -- name: installation_paused
 SELECT paused FROM installation
 
+-- name: resumed
+-- Those of the events whose decisions are not paused; while all are paused, no event is looked at.
+SELECT event_id FROM event_inventory
+ WHERE event_id = ANY(:event_ids::bigint[]) AND NOT paused AND NOT (SELECT paused FROM installation)
+
 -- name: installation_key
 SELECT key FROM installation
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from aurora_atlan.http.accounts import canonical_email, normalise_name, normalise_password
+from aurora_atlan.persistence.accounts import canonical_email, normalise_name, normalise_password
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 from aurora_atlan.actors.cell import EventCell, RestartPolicy
 from aurora_atlan.actors.cells import Cells
 from aurora_atlan.actors.health import ComponentHealth, HealthReport
-from aurora_atlan.actors.queue_report import Condition, QueueReport, queue_report
+from aurora_atlan.actors.queue_stats import Condition, QueueStats, queue_stats
 from aurora_atlan.persistence.jobs import Backlog
 from booking_fakes import Recorder
 
@@ -34,9 +34,9 @@ def running(cells: Cells, event_id: int, now: float = 0.0) -> EventCell:
     return cell
 
 
-def report(cells: Cells, backlog: Backlog = BACKLOG, state: HealthReport | None = None, **changes: Any) -> QueueReport:
+def report(cells: Cells, backlog: Backlog = BACKLOG, state: HealthReport | None = None, **changes: Any) -> QueueStats:
     values = {"gatherers_run": True, "paused": False, "stuck_s": 15.0, "now": 100.0, **changes}
-    return queue_report(backlog, state or health(), cells, **values)
+    return queue_stats(backlog, state or health(), cells, **values)
 
 
 def test_waiting_and_active_are_what_is_in_the_streams(cells: Cells):

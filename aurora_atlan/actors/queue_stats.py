@@ -16,32 +16,34 @@ class Condition(StrEnum):
     """Whether the queue moves."""
 
     HEALTHY = "healthy"
-    # Jobs are decided, but some are held up, or a part is not well.
     DEGRADED = "degraded"
-    # No job is decided.
+    """Jobs are decided, but some are held up, or a part is not well."""
     UNHEALTHY = "unhealthy"
+    """No job is decided."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class QueueReport:
-    """The queue of all events together."""
+class QueueStats:
+    """The queue of all events together; counts of jobs."""
 
     waiting: int
-    # Being decided.
     active: int
-    # Finished, as far as Redis still holds their records.
+    """Being decided."""
     completed: int
+    """Finished with a booking, as far as Redis still holds their records."""
     failed: int
+    """Finished without one, likewise."""
     condition: Condition
-    # Jobs of events that are held up in this process: quarantined, or with a batch in flight for too long.
     stalled_jobs: int
+    """Of events that are held up in this process: quarantined, or with a batch in flight for too long."""
     quarantined_events: int
-    # All events are paused; None: PostgreSQL, which knows, is out of reach.
     paused: bool | None
+    """All events are paused; None: PostgreSQL, which knows, is out of reach."""
     oldest_waiting_s: float
+    """Seconds since the job that waits longest was accepted."""
 
 
-def queue_report(
+def queue_stats(
     backlog: Backlog,
     health: HealthReport,
     cells: Cells,
@@ -50,8 +52,8 @@ def queue_report(
     paused: bool | None,
     stuck_s: float,
     now: float,
-) -> QueueReport:
-    """Return the report; ``gatherers_run``: those actors that there is one of, ``now``: on the monotonic clock."""
+) -> QueueStats:
+    """Return the numbers; ``gatherers_run``: those actors that there is one of, ``now``: on the monotonic clock."""
     quarantined, stalled_jobs = 0, 0
     for cell in cells.every():
         flight = cell.in_flight
@@ -61,7 +63,7 @@ def queue_report(
             stalled_jobs += backlog.jobs_of.get(cell.event_id, 0)
     moving = gatherers_run and health.components["redis"].ok and health.components["postgresql"].ok
     well = not (stalled_jobs or quarantined) and all(component.ok for component in health.components.values())
-    return QueueReport(
+    return QueueStats(
         waiting=backlog.jobs - backlog.active,
         active=backlog.active,
         completed=backlog.completed,
