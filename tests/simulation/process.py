@@ -119,7 +119,7 @@ class Process:
         supervisor: Any = self.supervisor
         # What these threads would do, the strands below do.
         supervisor._watch._thread = _NoThread()
-        supervisor._relay = _NoThread()
+        supervisor._relay = supervisor._webhooks = _NoThread()
         supervisor._liaison._threads = []
         self.periodic = (
             PeriodicStrand(self, "watch", self._watch),

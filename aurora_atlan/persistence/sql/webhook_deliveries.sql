@@ -43,11 +43,13 @@ SELECT url, secret, CASE WHEN previous_until > now() THEN previous_secret END, l
 SELECT delivery.message_id, delivery.entry_number, delivery.created_at, delivery.attempts, delivery.failing_since,
        entry.event_id, entry.entry_number, entry.kind, entry.job_id, entry.booking_id, entry.user_id, entry.quantity,
        entry.reason, entry.queue_number, entry.at
-  FROM webhook_deliveries AS delivery
+  FROM (SELECT message_id, event_id, entry_number, created_at, attempts, failing_since
+          FROM webhook_deliveries
+         WHERE webhook_id = :webhook_id AND event_id = :event_id AND failed_at IS NULL
+         ORDER BY entry_number
+         LIMIT :limit) AS delivery
   LEFT JOIN booking_ledger AS entry USING (event_id, entry_number)
- WHERE delivery.webhook_id = :webhook_id AND delivery.event_id = :event_id AND delivery.failed_at IS NULL
  ORDER BY delivery.entry_number
- LIMIT :limit
 
 -- name: delivered!
 -- By the message's id, too: a test that was asked for meanwhile is another message in the same place.
