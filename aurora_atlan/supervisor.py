@@ -465,7 +465,7 @@ class Supervisor:
         known = liaison.installation_key is not None
         redis = redis_health(board, liaison.redis_state, self._losses)
         postgresql = postgres_health(board, liaison.postgres_state, reached=known)
-        actors = actors_health(self._cells, running=gatherers, restarts=self._watch.restarts)
+        actors = actors_health(self._cells, wanted=self._accepting, running=gatherers, restarts=self._watch.restarts)
         # With PostgreSQL away bookings are still accepted, and wait: taking the service out of rotation
         # would only refuse them. With Redis away they are decided at once, if the operator wants that.
         direct = settings.degraded_booking and postgresql.ok

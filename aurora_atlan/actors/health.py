@@ -66,12 +66,12 @@ def postgres_health(board: Switchboard, state: PostgresState | None, *, reached:
     return _store_health(board.postgres, board.postgres_writes, values, reached=reached)
 
 
-def actors_health(cells: Cells, *, running: bool, restarts: int) -> ComponentHealth:
-    """Return how the actors are; ``running``: those that there is one of all live."""
+def actors_health(cells: Cells, *, wanted: bool, running: bool, restarts: int) -> ComponentHealth:
+    """Return how the actors are; ``running``: those that there is one of all live, ``wanted``: they shall."""
     quarantined = sum(cell.state is CellState.QUARANTINED for cell in cells.every())
     return ComponentHealth(
         running and not quarantined,
-        "running" if running else "restarting",
+        "running" if running else "restarting" if wanted else "not running",
         {
             "alive": len(cells.alive()),
             "waiting": cells.wanting(),
