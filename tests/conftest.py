@@ -110,7 +110,7 @@ def make_service(tmp_path: Path) -> Iterator[Callable[..., ServiceProcess]]:
 
 
 @pytest.fixture
-def service(make_service: Callable[..., ServiceProcess], database_url: str, redis_url: str) -> ServiceProcess:
+def service(make_service: Callable[..., ServiceProcess], database_url: str, redis_url: str) -> Iterator[ServiceProcess]:
     """The service as a running process, over this test's own stores."""
     process = make_service(
         DATABASE_URL=database_url,
@@ -120,4 +120,6 @@ def service(make_service: Callable[..., ServiceProcess], database_url: str, redi
         AURORA_MIGRATOR_DATABASE_URL=database_url,
     )
     process.start()
-    return process
+    yield process
+    # Before its database is dropped, which takes seconds while somebody connects again and again.
+    process.stop()

@@ -56,7 +56,6 @@ class Processes:
     """What several processes over the same stores have of the events."""
 
     def __init__(self, settings: Settings, sql: psycopg.Connection[Any], stack: ExitStack) -> None:
-        self.store = CountingStore(Database(settings))
         self._settings = settings
         self._sql = sql
         self._stack = stack
