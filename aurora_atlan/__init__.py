@@ -19,7 +19,6 @@ if TYPE_CHECKING:
         EmptyWindowError,
         EventInUseError,
         EventQuarantinedError,
-        ForkedError,
         IdempotencyConflictError,
         NotFailedError,
         OutdatedVersionError,
@@ -39,6 +38,7 @@ if TYPE_CHECKING:
     from aurora_atlan.http.app import create_app
     from aurora_atlan.persistence.audit_report import AuditReport
     from aurora_atlan.persistence.database import WatchedConnection
+    from aurora_atlan.persistence.errors import ForkedError
     from aurora_atlan.persistence.events import KEEP, Event, EventEdit, NewEvent
     from aurora_atlan.persistence.outbox import OutcomeNotice
     from aurora_atlan.persistence.records import Booking, Kind, Reason
@@ -103,7 +103,7 @@ _HOMES = {
     "EmptyWindowError": "aurora_atlan.actors.errors",
     "EventInUseError": "aurora_atlan.actors.errors",
     "EventQuarantinedError": "aurora_atlan.actors.errors",
-    "ForkedError": "aurora_atlan.actors.errors",
+    "ForkedError": "aurora_atlan.persistence.errors",
     "IdempotencyConflictError": "aurora_atlan.actors.errors",
     "NotFailedError": "aurora_atlan.actors.errors",
     "OutdatedVersionError": "aurora_atlan.actors.errors",

@@ -29,7 +29,7 @@ from aurora_atlan.actors.dead_letters import DeadLetters
 from aurora_atlan.actors.deletion import Deletion
 from aurora_atlan.actors.direct import DirectBooking
 from aurora_atlan.actors.editing import CapacityChanged, Describe, Editing
-from aurora_atlan.actors.errors import AddressTakenError, ForkedError, UnavailableError, UnknownEventError
+from aurora_atlan.actors.errors import AddressTakenError, UnavailableError, UnknownEventError
 from aurora_atlan.actors.faults import Faults
 from aurora_atlan.actors.gate import Gate
 from aurora_atlan.actors.health import HealthReport, actors_health, postgres_health, redis_health
@@ -61,7 +61,7 @@ from aurora_atlan.persistence.bookings import BookingStore
 from aurora_atlan.persistence.database import Database, Pool
 from aurora_atlan.persistence.dead_letters import DeadLetterStore
 from aurora_atlan.persistence.durability import Durability
-from aurora_atlan.persistence.errors import SchemaError, StoreError, TransientError
+from aurora_atlan.persistence.errors import FORKED, ForkedError, SchemaError, StoreError, TransientError
 from aurora_atlan.persistence.events import Event, EventEdit, EventStore, NewEvent
 from aurora_atlan.persistence.finished_jobs import FinishedJobs
 from aurora_atlan.persistence.impressions import ImpressionCounter
@@ -72,7 +72,7 @@ from aurora_atlan.persistence.password_hashes import hash_password
 from aurora_atlan.persistence.queue_pages import QueuePages
 from aurora_atlan.persistence.rate_counters import RateCounters
 from aurora_atlan.persistence.records import Booking
-from aurora_atlan.persistence.redis_clients import Client, accepting_client, cache_client, patient_client, usable_client
+from aurora_atlan.persistence.redis_clients import Client, accepting_client, cache_client, patient_client
 from aurora_atlan.persistence.shared_events import SharedEvents
 from aurora_atlan.persistence.token_versions import TokenVersions
 from aurora_atlan.persistence.users import ROLES, NewUser, User, UserStore
@@ -126,12 +126,12 @@ class Supervisor:
         The hooks are called in threads of the supervisor's, outside all locks. ``on_outcome`` is told every outcome
         at least once, in the order of its event's ledger, and again when it raises; with several processes over one
         database, in one of them. ``on_restart`` and ``on_health_change`` are told at most once. A hook that raises or
-        hangs harms nothing else.
+        hangs harms no booking; while ``on_outcome`` hangs, no other outcome is told, nor any webhook.
 
-        ``pool`` and ``redis_client`` are the host's own, used instead of ``database_url`` and ``redis_url``, and never
-        closed. The pool's ``connection_class`` is :class:`WatchedConnection`, and the database is migrated by
-        ``aurora-atlan migrate`` beforehand. The client has ``decode_responses=False``, ``protocol=2``, a
-        ``socket_timeout``, and repeats nothing by itself.
+        ``pool`` and ``redis_client`` are the host's own, instead of ``database_url`` and ``redis_url``, and never
+        closed. Transactions use the pool, whose ``connection_class`` is :class:`WatchedConnection`; the database is
+        migrated by ``aurora-atlan migrate`` beforehand. Of the client the address and the credentials are used, over
+        connections with time limits of the supervisor's own.
 
         Raises :class:`ConfigurationError` when a URL is missing, or one of these cannot be used.
         """
@@ -142,17 +142,16 @@ class Supervisor:
         self.token_versions = TokenVersions()
         self._owner = new_owner()
         self.bookings = BookingStore(self.database, self._owner)
-        self._clients_are_ours = redis_client is None
-        fast = accepting_client(settings) if redis_client is None else usable_client(redis_client)
+        fast = accepting_client(settings, redis_client)
         self._fast_jobs = _job_store(settings, fast)
-        self._jobs = _job_store(settings, patient_client(settings) if redis_client is None else fast)
+        self._jobs = _job_store(settings, patient_client(settings, redis_client))
         self._scheduler = Scheduler(time.monotonic)
         faults = Faults(settings.fault_points)
         self.metrics = Metrics() if settings.metrics else NoMetrics()
         self._switchboard = Switchboard(self._scheduler, faults, self.metrics)
-        cache = cache_client(settings) if redis_client is None else redis_client
-        self.shared_events = SharedEvents(self.events, cache)
-        self.rate_counters = RateCounters(settings, lambda: self._switchboard.redis.is_open, redis_client)
+        self.shared_events = SharedEvents(self.events, cache_client(settings, redis_client))
+        counting = accepting_client(settings, redis_client)
+        self.rate_counters = RateCounters(counting, lambda: self._switchboard.redis.is_open)
         policy = RestartPolicy(
             crashes_max=settings.restarts_max,
             window_s=settings.restart_window_s,
@@ -338,6 +337,7 @@ class Supervisor:
         When the task is cancelled meanwhile the attempt may be accepted all the same: with an ``idempotency_key`` it
         can be repeated.
         """
+        self._here()
         return await self._callers.run(lambda: self.submit(attempt))
 
     def status(self, job: Receipt | UUID) -> JobStatus | None:
@@ -378,6 +378,7 @@ class Supervisor:
 
         For the HTTP API. Raises UnavailableError.
         """
+        self._here()
         return self._receipt_desk.check(self._liaison.receipts, receipt)
 
     def cancel(self, booking_id: int, user_id: int | None = None) -> Booking:
@@ -503,10 +504,12 @@ class Supervisor:
 
     def backlog(self) -> Backlog | None:
         """Return what waits in all events together, None while Redis is out of reach; for the HTTP API."""
+        self._here()
         return self._unless_away(lambda: self._fast_jobs.backlog(_BACKLOG_EVENTS_MAX))
 
     def queued(self, event_id: int) -> int | None:
         """Return how many of the event's jobs are undecided, None while Redis is out of reach; for the HTTP API."""
+        self._here()
         return self._unless_away(lambda: self._fast_jobs.depth(event_id))
 
     def _close_queue(self, event_id: int) -> None:
@@ -526,6 +529,7 @@ class Supervisor:
 
         Raises UnknownJobError, NotFailedError, and what :meth:`submit` raises.
         """
+        self._here()
         return self.submit(self.dead_letters.attempt_again(job_id, request_id))
 
     def _all_paused(self) -> bool | None:
@@ -539,9 +543,7 @@ class Supervisor:
             return
         if self._pid is None:
             raise RuntimeError("the supervisor is not started: call start(), or use it in a with statement")
-        raise ForkedError(
-            "this supervisor was started before a fork, by the parent: make and start one in this process"
-        )
+        raise ForkedError(FORKED)
 
     def _look_around(self) -> None:
         self._liaison.notice_silence()
@@ -550,30 +552,42 @@ class Supervisor:
     def _clean_up_after_host(self) -> None:
         sentence = "the program ended without stopping its supervisor; call stop(), or use a with statement"
         log.warning("%s; it is stopped now", sentence)
-        warnings.warn(sentence, ResourceWarning, source=self, stacklevel=1)
-        self.stop(_SHORT_STOP_S)
+        try:
+            warnings.warn(sentence, ResourceWarning, source=self, stacklevel=1)
+        finally:
+            self.stop(_SHORT_STOP_S)
 
     def _tear_down(self, deadline: float) -> None:
+        self._accepting = False
+        interruption: BaseException | None = None
+        for step in self._last_steps(deadline):
+            try:
+                step()
+            except BaseException as error:  # noqa: BLE001 - whatever it is, the rest is stopped, too
+                interruption = error
+        self._stopped.set()
+        if interruption is not None:
+            raise interruption
+
+    def _last_steps(self, deadline: float) -> Iterator[Callable[[], object]]:
         def left_s(at_most: float = _STOP_TIMEOUT_S) -> float:
             return min(at_most, max(_LAST_MOMENT_S, deadline - time.monotonic()))
 
-        self._watch.drain(deadline)
-        self._watch.stop(deadline)
+        yield lambda: self._watch.drain(deadline)
+        yield lambda: self._watch.stop(deadline)
         # Whoever waits for an answer is told that none comes.
-        self.notices.ring_all()
-        self._relay.stop(left_s(_RELAY_AT_STOP_S))
-        self._webhooks.stop(left_s(_WEBHOOKS_AT_STOP_S))
-        self._hooks.health(self.health)
-        self._hooks.stop(left_s(_HOOKS_AT_STOP_S))
-        self._liaison.stop(left_s())
-        self._callers.close()
-        self.database.close(left_s())
-        if self._clients_are_ours:
-            self._fast_jobs.close()
-            self._jobs.close()
-            self.shared_events.close()
-        self.rate_counters.close()
-        self._stopped.set()
+        yield self.notices.ring_all
+        yield lambda: self._relay.stop(left_s(_RELAY_AT_STOP_S))
+        yield lambda: self._webhooks.stop(left_s(_WEBHOOKS_AT_STOP_S))
+        yield lambda: self._hooks.health(self.health)
+        yield lambda: self._hooks.stop(left_s(_HOOKS_AT_STOP_S))
+        yield lambda: self._liaison.stop(left_s())
+        yield self._callers.close
+        yield lambda: self.database.close(left_s())
+        yield self._fast_jobs.close
+        yield self._jobs.close
+        yield self.shared_events.close
+        yield self.rate_counters.close
 
 
 @contextmanager

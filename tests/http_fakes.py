@@ -430,7 +430,7 @@ class FakeSupervisor:
         self.answer: JobStatus | None = None
         self.ready = True
         self.metrics = Metrics()
-        self.rate_counters = RateCounters(settings, lambda: False)
+        self.rate_counters = RateCounters(None, lambda: False)
         # None: Redis is out of reach.
         self.waiting: Backlog | None = Backlog(0, 0, None)
         # By event; None: Redis is out of reach.

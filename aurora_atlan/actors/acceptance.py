@@ -105,7 +105,8 @@ class Acceptance:
             if self._direct is None or not (self._switchboard.redis.is_open or self._switchboard.redis_writes.is_open):
                 raise
             direct = self._direct
-            return _decided_receipt(waiting.aside(lambda: direct.book(job)), durability)
+            decided, known = waiting.aside(lambda: direct.book(job))
+            return _decided_receipt(decided, known, durability)
         match answer:
             case Enqueued():
                 answer = self._as_recorded(answer, waiting)
@@ -222,7 +223,7 @@ def _receipt(enqueued: Enqueued, durability: Durability, receipts: ReceiptSigner
     )
 
 
-def _decided_receipt(answer: JobStatus, durability: Durability) -> Receipt:
+def _decided_receipt(answer: JobStatus, known: bool, durability: Durability) -> Receipt:
     assert answer.finished_at is not None
     return Receipt(
         job_id=answer.job_id,
@@ -233,7 +234,7 @@ def _decided_receipt(answer: JobStatus, durability: Durability) -> Receipt:
         estimated_wait_s=0.0,
         estimated_wait_p90_s=0.0,
         accepted_at=answer.accepted_at or answer.finished_at,
-        replayed=False,
+        replayed=known,
         durability=durability.value,
         answer=answer,
     )

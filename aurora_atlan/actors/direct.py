@@ -24,25 +24,25 @@ class DirectBooking:
     def __init__(self, bookings: BookingStore) -> None:
         self._bookings = bookings
 
-    def book(self, job: NewJob) -> JobStatus:
-        """Decide the job, unless it has its answer, and return that.
+    def book(self, job: NewJob) -> tuple[JobStatus, bool]:
+        """Decide the job, unless it has its answer, and return that, and whether it had it before.
 
         Raises UnknownEventError, IdempotencyConflictError, UnavailableError.
         """
-        retried(lambda: self._decide(job))
+        known = retried(lambda: self._decide(job))
         recorded = retried(lambda: self._bookings.recorded(job.job_id))
         assert recorded is not None
         if recorded.quantity != job.quantity:
             raise IdempotencyConflictError("this Idempotency-Key was used for a different request")
-        return recorded_status(job.job_id, recorded)
+        return recorded_status(job.job_id, recorded), known
 
-    def _decide(self, job: NewJob) -> None:
+    def _decide(self, job: NewJob) -> bool:
         with self._bookings.unit_of_work() as work:
             work.hold_off_pause()
             inventory = locked(work, job.event_id)
             read = work.read([job], 1)
             if read.outcomes:
-                return
+                return True
             if inventory.paused:
                 raise UnavailableError("bookings of this event are paused; try again later", _PAUSED_RETRY_S)
             facts = Facts(
@@ -55,3 +55,4 @@ class DirectBooking:
             )
             unqueued = Job(job.job_id, job.event_id, job.user_id, job.quantity, 0, read.now, job.request_id)
             work.record([encode(decide(inventory, [unqueued], facts).change, read.now)])
+        return False

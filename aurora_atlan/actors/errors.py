@@ -93,10 +93,3 @@ class DurabilityUnmetError(UnavailableError):
 
 class EventQuarantinedError(UnavailableError):
     """Bookings of this event are held back after repeated crashes; its queue is kept."""
-
-
-class ForkedError(RuntimeError):
-    """The supervisor belongs to the process that started it, and this one was forked from that: make another here.
-
-    Threads do not come along into a fork, and connections must not be shared by two processes.
-    """

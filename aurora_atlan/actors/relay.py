@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Sequence
 
 from aurora_atlan.actors.faults import NO_FAULTS, Faults
@@ -22,7 +23,8 @@ log = logging.getLogger(__name__)
 class OutboxRelay:
     """A thread that empties the outbox; in one process per database at a time.
 
-    A hook that raises is told the same outcome again. Webhooks are handed what the hook, if there is one, was told.
+    A hook that raises is told the same outcome again; only those of the same event wait for that. Webhooks are handed
+    what the hook, if there is one, was told.
     """
 
     def __init__(
@@ -32,6 +34,8 @@ class OutboxRelay:
         self._faults = faults
         self._on_outcome = on_outcome
         self._stopping = threading.Event()
+        # Events whose outcomes the hook failed to take, until when they are left alone.
+        self._failing: dict[int, float] = {}
         # The time to stop is over: nobody is told anything more.
         self._abandoned = False
         self._thread = threading.Thread(target=self._run, name="aurora-relay", daemon=True)
@@ -91,21 +95,28 @@ class OutboxRelay:
             if moved:
                 self._faults.reach("after_delivery")
             return moved
-        waiting = outbox.waiting(_BATCH_MAX)
-        told = self._tell(waiting, self._on_outcome)
+        now = time.monotonic()
+        self._failing = {event_id: until for event_id, until in self._failing.items() if until > now}
+        told = self._tell(outbox.waiting(_BATCH_MAX, self._failing), self._on_outcome)
         if told:
             self._faults.reach("after_delivery")
-            outbox.pass_on(waiting[:told])
-        return told
+            outbox.pass_on(told)
+        return len(told)
 
-    def _tell(self, waiting: Sequence[OutcomeNotice], receiver: Callable[[OutcomeNotice], None]) -> int:
-        for told, outcome in enumerate(waiting):
+    def _tell(self, waiting: Sequence[OutcomeNotice], receiver: Callable[[OutcomeNotice], None]) -> list[OutcomeNotice]:
+        told = []
+        for outcome in waiting:
             if self._abandoned:
-                return told
+                break
+            if outcome.event_id in self._failing:
+                # In order: the one before it comes first.
+                continue
             try:
                 receiver(outcome)
             except BaseException:
                 # Whatever a receiver does, the relay lives on.
                 log.exception("a receiver of outcomes failed; it will be told again")
-                return told
-        return len(waiting)
+                self._failing[outcome.event_id] = time.monotonic() + _PAUSE_AFTER_ERROR_S
+            else:
+                told.append(outcome)
+        return told

@@ -32,7 +32,12 @@ class StatusDesk:
         queued, redis_error = self._queued(job_id)
         if queued is not None and queued.outcome is None and not is_keyed(job_id):
             return _waiting(queued)
-        if queued is not None and queued.outcome is not None and queued.outcome.kind is not Kind.CONFIRMED:
+        if (
+            queued is not None
+            and queued.outcome is not None
+            and queued.outcome.kind is not Kind.CONFIRMED
+            and not is_keyed(job_id)
+        ):
             return _refused(queued)
         # Decided, and the answer includes the booking as it is now; or forgotten by Redis; or a key that
         # Redis has queued again and the ledger may have answered before.

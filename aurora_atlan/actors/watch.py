@@ -225,7 +225,9 @@ class Watch:
         if self._switchboard.redis.is_open:
             return
         try:
-            events = self._jobs.events_with_work(self._settings.actors_max)
+            # Those that are known to be paused must not hide others.
+            paused = len(self._switchboard.pauses.known())
+            events = self._jobs.events_with_work(self._settings.actors_max + paused)
         except StoreError as error:
             self._switchboard.redis_failed(error)
             return

@@ -68,8 +68,9 @@ class WebhookSender:
         for each in under_way:
             each.thread.join(max(0.0, deadline - time.monotonic()))
             each.turn.abort()
+        last = time.monotonic() + _LAST_ANSWER_S
         for each in under_way:
-            each.thread.join(_LAST_ANSWER_S)
+            each.thread.join(max(0.0, last - time.monotonic()))
 
     @functools.cached_property
     def _trust(self) -> ssl.SSLContext:
@@ -91,6 +92,9 @@ class WebhookSender:
 
     def _begin_turns(self) -> None:
         for lane in self._store.claim(list(self._under_way), _CLAIM_S):
+            if self._stopping.is_set():
+                # Its claim ends by itself.
+                return
             turn = Turn(lane, self._store, self._metrics, private=self._private)
             name = f"aurora-webhook-{lane.webhook_id}"
             thread = threading.Thread(target=self._take, args=(turn,), name=name, daemon=True)

@@ -17,14 +17,14 @@ from aurora_atlan.persistence.ledger import canonical_time
 def respond_accepted(req: falcon.Request, resp: falcon.Response, receipt: Receipt, **members: Any) -> None:
     """Answer 202, or 200 with its final status for an attempt that was decided at once; ``members`` are added."""
     endpoint = status_address(req, receipt.job_id)
+    if receipt.replayed:
+        resp.set_header("Idempotent-Replayed", "true")
     if receipt.answer is not None:
         resp.set_header("Location", endpoint)
         respond(resp, {**full_status(receipt.answer), "statusEndpoint": endpoint, **members})
         return
     resp.status = falcon.HTTP_202
     resp.set_headers({"Location": endpoint, **retry_after(receipt.estimated_wait_s)})
-    if receipt.replayed:
-        resp.set_header("Idempotent-Replayed", "true")
     # In the one spelling that is signed.
     accepted_at = canonical_time(receipt.accepted_at)
     respond(

@@ -10,7 +10,10 @@ import falcon
 def prefix(req: falcon.Request) -> str:
     """Return what stands before the API's own paths, mostly nothing (PEP 3333, SCRIPT_NAME)."""
     mounted_at = req.env.get("SCRIPT_NAME")
-    return quote(mounted_at, safe="/:@!$&'()*+,;=~") if mounted_at else ""
+    if not mounted_at:
+        return ""
+    # Bytes in the guise of characters; and a slash alone would make our first segment a host.
+    return quote(mounted_at.rstrip("/").encode("latin-1"), safe="/:@!$&'()*+,;=~")
 
 
 def status_address(req: falcon.Request, job_id: object) -> str:

@@ -9,6 +9,7 @@ import falcon
 from aurora_atlan.actors.webhook_addresses import RefusedAddressError, WebhookUrl
 from aurora_atlan.actors.webhook_messages import new_secret, written
 from aurora_atlan.http import schemas
+from aurora_atlan.http.addresses import prefix
 from aurora_atlan.http.authentication import Authenticator
 from aurora_atlan.http.bodies import read_json, refuse_body
 from aurora_atlan.http.deeds import deed
@@ -51,7 +52,7 @@ class Webhooks:
                 409, "too-many-webhooks", f"There are {WEBHOOKS_MAX} webhooks, and more there may not be; delete one."
             )
         resp.status = falcon.HTTP_201
-        resp.set_header("Location", f"/api/admin/webhooks/{created.id}")
+        resp.set_header("Location", f"{prefix(req)}/api/admin/webhooks/{created.id}")
         respond(resp, {**_webhook_json(created), "secret": written(secret)})
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
 from collections.abc import Generator, Iterator, Mapping
@@ -16,6 +17,8 @@ from psycopg.rows import tuple_row
 
 from aurora_atlan.config import ConfigurationError, Settings
 from aurora_atlan.persistence.errors import (
+    FORKED,
+    ForkedError,
     NoAnswerError,
     NoConnectionFreeError,
     StoreRefusesError,
@@ -43,24 +46,25 @@ class WatchedConnection(psycopg.Connection[tuple[Any, ...]]):
     and ``tcp_user_timeout`` too: only the client can end the wait.
     """
 
-    # Of one statement, COMMIT included.
-    answer_within_s = 6.0
+    # Of one statement, COMMIT included; None: for as long as it takes.
+    answer_within_s: float | None = None
 
     # On the monotonic clock.
     made_at = 0.0
 
     def wait(self, gen: Generator[Any, Any, R], interval: float = 0.1, timeout: float | None = None) -> R:
         """Wait for the server as psycopg does, but not for ever. Raises NoAnswerError; then this is closed."""
-        if timeout is not None:
+        limit_s = self.answer_within_s
+        if timeout is not None or limit_s is None:
             return super().wait(gen, interval, timeout)
         asked_at = time.monotonic()
         try:
-            return super().wait(gen, interval, self.answer_within_s)
+            return super().wait(gen, interval, limit_s)
         except psycopg.OperationalError as error:
-            if time.monotonic() - asked_at < self.answer_within_s:
+            if time.monotonic() - asked_at < limit_s:
                 raise
             self.close()
-            raise NoAnswerError(f"PostgreSQL has not answered for {self.answer_within_s:g} s") from error
+            raise NoAnswerError(f"PostgreSQL has not answered for {limit_s:g} s") from error
 
 
 Pool = psycopg_pool.ConnectionPool[WatchedConnection]
@@ -81,6 +85,8 @@ class Database:
         self._drained_at = 0.0
         self._drain_lock = threading.Lock()
         self._is_hosts = pool is not None
+        # Of the process that opened it.
+        self._pid: int | None = None
         self._pool = self._own_pool() if pool is None else _usable(pool)
 
     def _own_pool(self) -> Pool:
@@ -103,7 +109,8 @@ class Database:
         )
 
     def open(self) -> None:
-        """Start connecting in the background."""
+        """Start connecting in the background; from now on this belongs to this process."""
+        self._pid = os.getpid()
         if not self._is_hosts:
             self._pool.open(wait=False)
 
@@ -120,13 +127,15 @@ class Database:
         Raises the errors of :mod:`aurora_atlan.persistence.errors`. When the connection was lost during
         COMMIT the outcome is unknown, which is a :class:`StoreUnavailableError` like any lost connection.
         """
+        self._refuse_fork()
         connection = None
         try:
             with translated(), self._pool.connection(within_s or self._settings.pool_timeout_s) as connection:
                 answer_within_s = within_s or self._settings.watchdog_s
                 if self._is_hosts:
                     with _lent(connection, answer_within_s), connection.transaction():
-                        connection.execute(self._session_of_ours())
+                        # Several statements, which cannot be prepared.
+                        connection.execute(self._session_of_ours(), prepare=False)
                         yield connection
                 else:
                     connection.answer_within_s = answer_within_s
@@ -158,6 +167,7 @@ class Database:
 
         With ``answer_within_s`` every answer of it is waited for so long, instead of the service's usual limit.
         """
+        self._refuse_fork()
         # psycopg_pool takes functions, too, for credentials that change.
         conninfo, kwargs = self._pool.conninfo, self._pool.kwargs
         given = kwargs() if callable(kwargs) else kwargs or {}
@@ -173,6 +183,11 @@ class Database:
             if answer_within_s is not None:
                 connection.answer_within_s = answer_within_s
             return connection
+
+    def _refuse_fork(self) -> None:
+        # Two processes that talk over one connection read each other's answers.
+        if self._pid not in (None, os.getpid()):
+            raise ForkedError(FORKED)
 
     def _rows(
         self, query: bytes, parameters: Mapping[str, Any] | None, within_s: float | None

@@ -60,6 +60,15 @@ class SchemaError(StoreError):
     """The database's schema is not the one this version needs; run ``aurora-atlan migrate``."""
 
 
+class ForkedError(RuntimeError):
+    """The supervisor belongs to the process that started it, and this one was forked from that: make another here.
+
+    Threads do not come along into a fork, and connections must not be shared by two processes.
+    """
+
+
+FORKED = "this supervisor was started before a fork, by the parent: make and start one in this process"
+
 # SQLSTATEs and classes of them, the first that fits.
 _BY_STATE: tuple[tuple[tuple[str, ...], type[StoreError]], ...] = (
     (("25006", "53100", "53200", "53400"), StoreRefusesError),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -55,10 +55,11 @@ class Outbox:
             row = self._connection.execute(_SQL["claim_relay"], {"key": _RELAY_LOCK}).fetchone()
         return row is not None and bool(row[0])
 
-    def waiting(self, limit: int) -> list[OutcomeNotice]:
-        """Return up to ``limit`` outcomes that wait, per event in the order of the ledger."""
+    def waiting(self, limit: int, but: Collection[int] = ()) -> list[OutcomeNotice]:
+        """Return up to ``limit`` outcomes that wait, ``but`` those of these events; per event in the ledger's order."""
+        parameters = {"limit": limit, "but": list(but)}
         with translated():
-            return [notice_of_row(row) for row in self._connection.execute(_SQL["waiting"], {"limit": limit})]
+            return [notice_of_row(row) for row in self._connection.execute(_SQL["waiting"], parameters)]
 
     def pass_on_oldest(self, limit: int) -> int:
         """Hand up to ``limit`` outcomes, told to nobody here, over to the webhooks; return how many."""

@@ -6,12 +6,11 @@ import threading
 import time
 from collections.abc import Callable
 
-import redis
 from limits import RateLimitItem
 from limits.errors import StorageError
 from limits.storage import RedisStorage
 
-from aurora_atlan.config import Settings
+from aurora_atlan.persistence.redis_clients import Client
 
 _PREFIX = "aa:limits"
 # Which limits wants to see, but does not look at when it is given connections.
@@ -57,18 +56,12 @@ class RateCounters:
     all of them should together, and nobody is refused for Redis's sake.
     """
 
-    def __init__(
-        self, settings: Settings, redis_is_away: Callable[[], bool], hosts_client: redis.Redis | None = None
-    ) -> None:
+    def __init__(self, client: Client | None, redis_is_away: Callable[[], bool]) -> None:
+        """Count by a client that :meth:`close` closes; without one all is counted in memory."""
         self._redis_is_away = redis_is_away
         self._memory = MemoryCounters()
-        self._redis: RedisStorage | None = None
-        if hosts_client is not None:
-            self._redis = RedisStorage(
-                _UNUSED_URL, hosts_client.connection_pool, key_prefix=_PREFIX, wrap_exceptions=True
-            )
-        elif settings.redis_url is not None:
-            self._redis = _redis_counters(settings.redis_url, settings)
+        self._client = client
+        self._redis = None if client is None else _redis_counters(client)
 
     def hit_here(self, limit: RateLimitItem, *who: str) -> float | None:
         """Count one in this process; return None within the limit, else the seconds until the next window."""
@@ -88,17 +81,10 @@ class RateCounters:
             return self.hit_here(limit, *who)
 
     def close(self) -> None:
-        """Close the connections to Redis, unless they are the host's."""
-        if self._redis is not None:
-            self._redis.storage.close()
+        """Close the connections to Redis."""
+        if self._client is not None:
+            self._client.close()
 
 
-def _redis_counters(url: str, settings: Settings) -> RedisStorage:
-    return RedisStorage(
-        url,
-        key_prefix=_PREFIX,
-        wrap_exceptions=True,
-        protocol=2,
-        socket_connect_timeout=settings.redis_connect_timeout_s,
-        socket_timeout=settings.redis_timeout_s,
-    )
+def _redis_counters(client: Client) -> RedisStorage:
+    return RedisStorage(_UNUSED_URL, client.connection_pool, key_prefix=_PREFIX, wrap_exceptions=True)

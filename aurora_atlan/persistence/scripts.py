@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -52,6 +53,7 @@ class Runner:
         self._pool = client.connection_pool
         # Connections, and when each was last used.
         self._warm: list[tuple[Any, float]] = []
+        self._pid = os.getpid()
 
     def run(self, calls: Sequence[Call]) -> list[Any]:
         """Run the calls in order, in one round trip, and return their replies.
@@ -96,6 +98,9 @@ class Runner:
     def _take(self) -> Any:
         # The pool asks the system whether the server has hung up meanwhile. Of a connection that was in use a moment
         # ago nobody need ask; should it have, the caller hears it.
+        if self._pid != os.getpid():
+            # They are the parent's, which goes on with them.
+            self._warm, self._pid = [], os.getpid()
         with suppress(IndexError):
             connection, used_at = self._warm.pop()
             if time.monotonic() - used_at < _WARM_S:

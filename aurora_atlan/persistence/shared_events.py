@@ -60,6 +60,9 @@ class _Place:
     shown: Shown | None
 
 
+_CLOCK_STEP_MS = 10
+
+
 class SharedEvents:
     """Events at most ``MAX_AGE_S`` old, by PostgreSQL or by what another process heard of it. Thread-safe.
 
@@ -132,8 +135,9 @@ class SharedEvents:
             return None
         self._fallback.worked(permit)
         shown = None
-        if shared:
-            # Redis may be ahead of its own clock by a millisecond.
+        # More is left than was given only if Redis's clock was set back since: then nobody knows how old it is. By a
+        # millisecond Redis may be ahead of its own clock.
+        if shared and left_ms <= MAX_AGE_S * 1000 + _CLOCK_STEP_MS:
             age_s = max(0.0, MAX_AGE_S - left_ms / 1000)
             with suppress(ValueError, TypeError, KeyError):
                 shown = Shown(_decoded(shared[0]), age_s)

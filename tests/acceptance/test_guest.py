@@ -112,12 +112,19 @@ def test_a_fork_is_refused_and_leaves_its_parent_alone(host: Host) -> None:
     done = host(
         _BOOK
         + """
-    import os, warnings
+    import asyncio, os, warnings
     from aurora_atlan import ForkedError
     warnings.simplefilter("ignore", DeprecationWarning)
     child = os.fork()
     if child == 0:
-        for call in (lambda: book(users[1]), lambda: supervisor.status(event.id), supervisor.stats):
+        calls = (
+            lambda: book(users[1]),
+            lambda: supervisor.status(event.id),
+            supervisor.stats,
+            lambda: supervisor.events.get(event.id),
+            lambda: asyncio.run(supervisor.submit_async(BookTickets(event.id, users[1].id))),
+        )
+        for call in calls:
             try:
                 call()
             except ForkedError as error:
@@ -138,5 +145,5 @@ def test_a_fork_is_refused_and_leaves_its_parent_alone(host: Host) -> None:
 
     refusal = "this supervisor was started before a fork, by the parent: make and start one in this process\n"
     assert done.stderr == ""
-    assert done.stdout == "completed\n" + refusal * 3 + "the child's: completed\ncompleted\n"
+    assert done.stdout == "completed\n" + refusal * 5 + "the child's: completed\ncompleted\n"
     assert done.returncode == 0

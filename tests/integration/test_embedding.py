@@ -17,8 +17,6 @@ import pykka
 import pytest
 import redis
 from psycopg.rows import dict_row
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from aurora_atlan import (
     AddressTakenError,
@@ -39,6 +37,7 @@ from aurora_atlan import (
     WatchedConnection,
 )
 from aurora_atlan.actors.messages import JobsAccepted
+from aurora_atlan.persistence.embedded import EmbeddedRedis
 from harness.databases import Databases
 from harness_sales import make_buyers, running, wait_until
 
@@ -295,6 +294,26 @@ def test_ten_threads_stop_it_while_postgresql_is_away(
         wait_until(lambda: successor.stats().waiting == 0, 10, "the rest is decided at the next start")
 
 
+def test_a_stop_that_is_interrupted_stops_the_rest_all_the_same(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second Ctrl-C while it drains leaves no thread behind."""
+    before = set(threading.enumerate())
+    supervisor = Supervisor(settings)
+    supervisor.start()
+    wait_until(lambda: supervisor.health().ready, 10, "it is ready")
+
+    def interrupted(deadline: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(supervisor._watch, "drain", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        supervisor.stop()
+
+    wait_until(lambda: not set(threading.enumerate()) - before, 5, "no thread is left")
+    supervisor.stop(timeout=1)
+
+
 def test_before_it_is_started_it_says_so(settings: Settings) -> None:
     """A wrong order is the host's mistake, not an outage."""
     supervisor = Supervisor(settings)
@@ -320,15 +339,14 @@ def hosts_pool(request: pytest.FixtureRequest, database_url: str) -> Iterator[An
         yield pool
 
 
-def _hosts_client(redis_url: str) -> redis.Redis:
-    return redis.Redis.from_url(redis_url, protocol=2, socket_timeout=0.8, retry=Retry(NoBackoff(), 0))
-
-
 def test_a_hosts_pool_and_client_are_used_and_left_as_they_were(
     settings: Settings, hosts_pool: Any, redis_url: str
 ) -> None:
-    """Bookings go through them; afterwards they are open, and no session has anything of ours."""
-    client = _hosts_client(redis_url)
+    """Bookings go through them; afterwards they are open, and no session has anything of ours.
+
+    The client answers in text and repeats by itself; what is made like it does neither.
+    """
+    client = redis.Redis.from_url(redis_url, decode_responses=True)
     given = replace(settings, database_url=None, redis_url=None, migrator_database_url=None)
     with running(given, pool=hosts_pool, redis_client=client) as supervisor:
         event = supervisor.create_event(_new_event(capacity=5))
@@ -344,26 +362,47 @@ def test_a_hosts_pool_and_client_are_used_and_left_as_they_were(
         row = connection.execute("SELECT current_setting('lock_timeout') AS lock, current_user AS who").fetchone()
         assert row["lock"] == "0"
         assert row["who"] != "aurora_app"
-        assert connection.answer_within_s == WatchedConnection.answer_within_s
+        assert connection.answer_within_s is None
     client.close()
 
 
-def test_a_pool_or_client_that_breaks_promises_is_refused(
-    settings: Settings, database_url: str, redis_url: str
-) -> None:
+def test_a_pool_whose_connections_wait_for_ever_is_refused(settings: Settings, database_url: str) -> None:
     """With what to do about it."""
     with (
         psycopg_pool.ConnectionPool(database_url, min_size=1, open=True) as pool,
         pytest.raises(ConfigurationError, match=r"connection_class=aurora_atlan\.WatchedConnection"),
     ):
         Supervisor(settings, pool=pool)  # type: ignore[arg-type]
-    for changes in ({"decode_responses": True}, {"protocol": 3}, {"socket_timeout": None}, {"retry": None}):
-        usable = {"protocol": 2, "socket_timeout": 0.8, "retry": Retry(NoBackoff(), 0)}
-        with (
-            redis.Redis.from_url(redis_url, **{**usable, **changes}) as client,
-            pytest.raises(ConfigurationError, match=r"protocol=2, socket_timeout=0\.8"),
-        ):
-            Supervisor(settings, redis_client=client)
+
+
+def test_a_hosts_connections_outlive_a_redis_that_takes_no_writes(
+    settings: Settings, own_redis: EmbeddedRedis, make_event: Callable[..., int], buyers: list[int]
+) -> None:
+    """What is done to reach Redis anew is done to connections of the supervisor's own."""
+    url = own_redis.url()
+    with redis.Redis.from_url(url) as client, redis.Redis.from_url(url) as operator:
+        held = client.connection_pool.get_connection()
+        held.connect()
+        given = replace(settings, redis_url=None)
+        event_id = make_event()
+        with running(given, redis_client=client) as supervisor:
+            supervisor.wait(supervisor.submit(BookTickets(event_id, buyers[0])), timeout=10)
+            operator.config_set("min-replicas-to-write", 1)
+            wait_until(lambda: _refused(supervisor, event_id), 10, "it is refused")
+            wait_until(lambda: not supervisor.health().components["redis"].ok, 10, "it is noticed")
+            operator.config_set("min-replicas-to-write", 0)
+            wait_until(lambda: supervisor.health().components["redis"].ok, 10, "it is over")
+        held.send_command("PING")
+        assert held.read_response() == b"PONG"
+        client.connection_pool.release(held)
+
+
+def _refused(supervisor: Supervisor, event_id: int) -> bool:
+    try:
+        supervisor.submit(BookTickets(event_id, 1))
+    except UnavailableError:
+        return True
+    return False
 
 
 def test_two_supervisors_over_different_stores_in_one_process(

@@ -160,6 +160,32 @@ def test_a_receiver_that_fails_is_told_again(
     assert told == [2, 3, 3, 4]
 
 
+def test_a_receiver_that_fails_for_one_event_is_told_of_the_others(
+    database: Database,
+    make_event: Callable[..., int],
+    decide: Callable[[int, list[int]], None],
+    buyers: list[int],
+    sql: Sql,
+) -> None:
+    """In their order; the one that fails keeps its own in order, too."""
+    cursed, other = make_event(), make_event()
+    decide(cursed, buyers[:2])
+    decide(other, buyers[:2])
+    told: list[tuple[int, int]] = []
+
+    def receive(outcome: OutcomeNotice) -> None:
+        if outcome.event_id == cursed:
+            raise RuntimeError("the receiver cannot take this event's")
+        told.append((outcome.event_id, outcome.entry_number))
+
+    relay = OutboxRelay(database, receive)
+    relay.start()
+    wait_until(lambda: _waiting(sql) == 2, 10, "the other's are told")
+    relay.stop(5)
+
+    assert told == [(other, 2), (other, 3)]
+
+
 def test_what_was_decided_before_a_stop_is_told_before_it_ends(
     database: Database,
     make_event: Callable[..., int],

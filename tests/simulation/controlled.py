@@ -158,9 +158,9 @@ def _replacements() -> Iterator[tuple[Any, str, Any]]:
     yield supervisor, "Database", _NoDatabase
     yield supervisor, "BookingStore", lambda database, owner: BookingStoreDouble(_world(), owner)
     yield supervisor, "_job_store", lambda settings, client: JobStoreDouble(_world(), settings)
-    yield supervisor, "accepting_client", lambda settings: None
-    yield supervisor, "patient_client", lambda settings: None
-    yield supervisor, "cache_client", lambda settings: None
+    yield supervisor, "accepting_client", lambda settings, like: None
+    yield supervisor, "patient_client", lambda settings, like: None
+    yield supervisor, "cache_client", lambda settings, like: None
     yield supervisor, "SharedEvents", lambda events, client: _NothingShared()
     yield supervisor, "QueuePages", lambda client: None
     yield supervisor, "FinishedJobs", lambda client, ttl_s: None

@@ -7,7 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 from limits import parse
 
-from aurora_atlan.config import Settings
 from aurora_atlan.persistence.rate_counters import MemoryCounters, RateCounters
 
 
@@ -73,7 +72,7 @@ def test_no_hit_is_lost_when_threads_count_together() -> None:
 
 def test_a_limit_allows_so_many_and_then_tells_how_long_to_wait() -> None:
     """Of each user."""
-    counters = RateCounters(Settings(), lambda: False)
+    counters = RateCounters(None, lambda: False)
     limit = parse("2/minute")
 
     assert [counters.hit_here(limit, "booking", "7") for _ in range(2)] == [None, None]
@@ -85,7 +84,7 @@ def test_a_limit_allows_so_many_and_then_tells_how_long_to_wait() -> None:
 
 def test_without_redis_what_all_should_count_is_counted_in_memory() -> None:
     """A program that embeds the service without Redis's address is limited all the same."""
-    counters = RateCounters(Settings(), lambda: False)
+    counters = RateCounters(None, lambda: False)
     limit = parse("1/minute")
 
     assert counters.hit_everywhere(limit, "login", "x") is None

@@ -7,6 +7,7 @@ SELECT pg_try_advisory_lock(:key)
 SELECT entry.event_id, entry.entry_number, entry.kind, entry.job_id, entry.booking_id, entry.user_id, entry.quantity,
        entry.reason, entry.queue_number, entry.at
   FROM outbox JOIN booking_ledger AS entry USING (event_id, entry_number)
+ WHERE outbox.event_id <> ALL (:but::bigint[])
  ORDER BY outbox.event_id, outbox.entry_number
  LIMIT :limit
 

@@ -40,9 +40,9 @@ UPDATE webhooks SET enabled = :enabled
 RETURNING id, url, types, enabled, created_at, last_success_at, last_error, last_error_at
 
 -- name: begin_anew!
--- What waits for a webhook is tried at once, as if for the first time.
+-- What has failed and waits is tried at once, as if for the first time. What was never tried is due, or being sent.
 UPDATE webhook_deliveries SET attempts = 0, failing_since = NULL, next_at = now()
- WHERE webhook_id = :webhook_id AND failed_at IS NULL AND (attempts > 0 OR next_at > now())
+ WHERE webhook_id = :webhook_id AND failed_at IS NULL AND attempts > 0
 
 -- name: rotate
 -- Another secret; the one before signs, too, for a while.
