@@ -378,7 +378,7 @@ class Supervisor:
 
         For the HTTP API. Raises UnavailableError.
         """
-        self._here()
+        self._refuse_fork()
         return self._receipt_desk.check(self._liaison.receipts, receipt)
 
     def cancel(self, booking_id: int, user_id: int | None = None) -> Booking:
@@ -461,6 +461,7 @@ class Supervisor:
 
     def health(self) -> HealthReport:
         """Return the state of the service as known now; asks nobody, so it never waits."""
+        self._refuse_fork()
         board, liaison, settings = self._switchboard, self._liaison, self.settings
         gatherers = self._watch.gatherers_run()
         known = liaison.installation_key is not None
@@ -504,12 +505,12 @@ class Supervisor:
 
     def backlog(self) -> Backlog | None:
         """Return what waits in all events together, None while Redis is out of reach; for the HTTP API."""
-        self._here()
+        self._refuse_fork()
         return self._unless_away(lambda: self._fast_jobs.backlog(_BACKLOG_EVENTS_MAX))
 
     def queued(self, event_id: int) -> int | None:
         """Return how many of the event's jobs are undecided, None while Redis is out of reach; for the HTTP API."""
-        self._here()
+        self._refuse_fork()
         return self._unless_away(lambda: self._fast_jobs.depth(event_id))
 
     def _close_queue(self, event_id: int) -> None:
@@ -539,11 +540,13 @@ class Supervisor:
             return None
 
     def _here(self) -> None:
-        if self._pid == os.getpid():
-            return
+        self._refuse_fork()
         if self._pid is None:
             raise RuntimeError("the supervisor is not started: call start(), or use it in a with statement")
-        raise ForkedError(FORKED)
+
+    def _refuse_fork(self) -> None:
+        if self._pid not in (None, os.getpid()):
+            raise ForkedError(FORKED)
 
     def _look_around(self) -> None:
         self._liaison.notice_silence()
