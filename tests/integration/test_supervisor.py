@@ -446,8 +446,10 @@ def test_a_poisoned_job_fails_and_its_neighbours_are_decided_in_order(
         assert _order(sql, event_id) == jobs
         status = _final(supervisor, jobs[place])
         assert (status.status, status.reason, status.attempts) == (JobState.FAILED, Reason.POISON, 4)
-        failed = sql.execute("SELECT job_id, reason, user_id FROM booking_ledger WHERE kind = 'failed'").fetchall()
-        assert failed[-1:] == [(jobs[place], "poison", 2**40 + place)]
+        failed = sql.execute(
+            "SELECT job_id, reason, user_id FROM booking_ledger WHERE kind = 'failed' AND event_id = %s", (event_id,)
+        ).fetchall()
+        assert failed == [(jobs[place], "poison", 2**40 + place)]
         assert _reasons(supervisor, jobs[:place] + jobs[place + 1 :]) == [None] * 7
 
 
