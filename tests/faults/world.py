@@ -211,6 +211,8 @@ def made(
         }
         world = World(folder, postgres, redis_server, proxies, url, service_environ)
         world.office.database.open()
+        # It asks the stores as if it had been started.
+        world.office._pid = os.getpid()
         stack.callback(world.office.database.close)
         stack.callback(lambda: end_all(world))
         yield world
