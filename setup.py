@@ -16,7 +16,6 @@ REQUIRES = [
     "argon2-cffi>=23.1,<26",
     "click>=8.1,<9",
     "falcon>=4.0,<5",
-    "greenlet>=3.1,<4",
     "idna>=3.7,<4",
     "jsonschema>=4.21,<5",
     "limits>=5.0,<6",
@@ -73,7 +72,6 @@ DEV = [
     "pdoc>=15,<17",
     "pyright[nodejs]>=1.1.410,<2",
     "ruff>=0.14,<0.18",
-    "types-greenlet>=3.1,<4",
     "types-psutil>=5.9,<8",
 ]
 

@@ -49,7 +49,6 @@ from aurora_atlan.actors.seeding import Seeding
 from aurora_atlan.actors.status import StatusDesk
 from aurora_atlan.actors.supervised import tell
 from aurora_atlan.actors.switchboard import Switchboard
-from aurora_atlan.actors.waiting import IN_THREAD, Waiting
 from aurora_atlan.actors.watch import Watch
 from aurora_atlan.actors.webhook_sender import WebhookSender
 from aurora_atlan.config import Settings
@@ -307,11 +306,11 @@ class Supervisor:
             raise AddressTakenError("another account has this e-mail address")
         return user
 
-    def submit(self, attempt: BookTickets, waiting: Waiting = IN_THREAD) -> Receipt:
+    def submit(self, attempt: BookTickets) -> Receipt:
         """Accept a booking attempt; it will get exactly one answer, in the order of acceptance.
 
         Takes at most ``accept_timeout_s``, however long the queue is, and never waits for a decision: :meth:`wait`
-        does. The user must exist. ``waiting`` is for servers that answer many callers in one thread.
+        does. The user must exist.
 
         Raises:
             ValueError: the quantity is not 1 to 10, or the user's id cannot be one.
@@ -329,7 +328,7 @@ class Supervisor:
         if not self._accepting:
             raise UnavailableError("the service is stopping; try again")
         liaison = self._liaison
-        return self._acceptance.accept(attempt, liaison.installation_key, liaison.durability, liaison.receipts, waiting)
+        return self._acceptance.accept(attempt, liaison.installation_key, liaison.durability, liaison.receipts)
 
     async def submit_async(self, attempt: BookTickets) -> Receipt:
         """Do what :meth:`submit` does without holding up the event loop.

@@ -22,7 +22,6 @@ from aurora_atlan.actors.metrics import Metrics
 from aurora_atlan.actors.notices import NoticeBoard
 from aurora_atlan.actors.queue_stats import Condition, QueueStats
 from aurora_atlan.actors.receipts import SignedReceipt, Verdict
-from aurora_atlan.actors.waiting import IN_THREAD, Waiting
 from aurora_atlan.config import Settings
 from aurora_atlan.http import app as app_module
 from aurora_atlan.http.app import create_app
@@ -454,7 +453,7 @@ class FakeSupervisor:
         self.verdict = Verdict(None, None)
         self.shown: list[SignedReceipt] = []
 
-    def submit(self, attempt: BookTickets, waiting: Waiting = IN_THREAD) -> Receipt:
+    def submit(self, attempt: BookTickets) -> Receipt:
         if self.failure is not None:
             raise self.failure
         if attempt.event_id not in self.events.rows:

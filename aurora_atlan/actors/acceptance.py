@@ -22,11 +22,10 @@ from aurora_atlan.actors.errors import (
 )
 from aurora_atlan.actors.estimates import wait_p50_s, wait_p90_s
 from aurora_atlan.actors.job_log import job_fields
-from aurora_atlan.actors.messages import AcceptJob, BookTickets, JobStatus, Receipt, Refused
+from aurora_atlan.actors.messages import AcceptJob, BookTickets, JobStatus, Receipt, Refused, Reply
 from aurora_atlan.actors.seeding import Seeding
 from aurora_atlan.actors.supervised import lives, tell
 from aurora_atlan.actors.switchboard import Switchboard
-from aurora_atlan.actors.waiting import Waiting
 from aurora_atlan.persistence.bookings import BookingStore
 from aurora_atlan.persistence.durability import Durability
 from aurora_atlan.persistence.errors import StoreError
@@ -51,7 +50,6 @@ _LOOK_UP_S = 0.1
 _LOOK_BACK_S = 0.25
 
 _OUT_OF_REACH = "the booking queue is out of reach; try again"
-_NOT_LOOKED_UP = "the event cannot be looked up now; try again"
 _UNSAFE_RETRY_S = 30.0
 
 
@@ -84,7 +82,6 @@ class Acceptance:
         installation_key: bytes | None,
         durability: Durability,
         receipts: ReceiptSigner | None,
-        waiting: Waiting,
     ) -> Receipt:
         """Queue the attempt; see ``Supervisor.submit`` for what it raises. Without a signer nothing is signed."""
         deadline = time.monotonic() + self._timeout_s
@@ -99,17 +96,16 @@ class Acceptance:
             attempt.request_id,
         )
         try:
-            answer = self._enqueue(job, deadline, waiting)
+            answer = self._enqueue(job, deadline)
         except UnavailableError:
             # Under the same id: had Redis accepted it all the same, there is one outcome.
             if self._direct is None or not (self._switchboard.redis.is_open or self._switchboard.redis_writes.is_open):
                 raise
-            direct = self._direct
-            decided, known = waiting.aside(lambda: direct.book(job))
+            decided, known = self._direct.book(job)
             return _decided_receipt(decided, known, durability)
         match answer:
             case Enqueued():
-                answer = self._as_recorded(answer, waiting)
+                answer = self._as_recorded(answer)
                 if log.isEnabledFor(logging.DEBUG):
                     log.debug("accepted", extra=job_fields(answer.job))
                 return _receipt(answer, durability, receipts)
@@ -124,17 +120,14 @@ class Acceptance:
             case Unseeded():
                 raise UnavailableError(_OUT_OF_REACH)
 
-    def _enqueue(self, job: NewJob, deadline: float, waiting: Waiting) -> Enqueueing:
-        answer = self._ask_journal(job, deadline, waiting)
+    def _enqueue(self, job: NewJob, deadline: float) -> Enqueueing:
+        answer = self._ask_journal(job, deadline)
         if isinstance(answer, Unseeded):
-            try:
-                waiting.aside(lambda: self._seeding.seed(job.event_id, deadline), deadline)
-            except TimeoutError:
-                raise UnavailableError(_NOT_LOOKED_UP) from None
-            answer = self._ask_journal(job, deadline, waiting)
+            self._seeding.seed(job.event_id, deadline)
+            answer = self._ask_journal(job, deadline)
         return answer
 
-    def _as_recorded(self, answer: Enqueued, waiting: Waiting) -> Enqueued:
+    def _as_recorded(self, answer: Enqueued) -> Enqueued:
         # A key that Redis does not know may have had its answer before Redis forgot it. What is decided before the
         # ledger is read has the number that the job was given just now, or an older one.
         job = answer.job
@@ -142,10 +135,8 @@ class Acceptance:
         if answer.known or not may_be_repeated or not is_keyed(job.job_id) or self._switchboard.postgres.is_open:
             return answer
         try:
-            recorded = waiting.aside(
-                lambda: self._bookings.recorded(job.job_id, _LOOK_BACK_S), time.monotonic() + _LOOK_BACK_S
-            )
-        except (StoreError, TimeoutError, UnavailableError):
+            recorded = self._bookings.recorded(job.job_id, _LOOK_BACK_S)
+        except StoreError:
             # It is accepted, and its answer will be the old one, whether or not that is said now.
             return answer
         if recorded is None or recorded.queue_number == job.queue_number:
@@ -176,10 +167,10 @@ class Acceptance:
             raise UnavailableError("the database has not been reached yet; try again")
         return keyed_job_id(installation_key, attempt.event_id, attempt.user_id, attempt.idempotency_key)
 
-    def _ask_journal(self, job: NewJob, deadline: float, waiting: Waiting) -> Enqueueing:
+    def _ask_journal(self, job: NewJob, deadline: float) -> Enqueueing:
         if self._switchboard.redis.is_open:
             raise UnavailableError(_OUT_OF_REACH)
-        reply = waiting.reply()
+        reply = Reply()
         journal = self._switchboard.journal
         if not tell(journal, AcceptJob(job, reply)):
             raise UnavailableError("the booking queue is restarting; try again")

@@ -8,13 +8,11 @@ import falcon
 
 from aurora_atlan.actors.errors import AlreadyDecidedError
 from aurora_atlan.actors.messages import BookTickets, JobStatus
-from aurora_atlan.actors.waiting import IN_THREAD
 from aurora_atlan.http import schemas
 from aurora_atlan.http.accepted import full_status, public_status, respond_accepted
 from aurora_atlan.http.authentication import Authenticator
 from aurora_atlan.http.bodies import read_optional_json
 from aurora_atlan.http.identifiers import idempotency_key, path_id, path_job_id
-from aurora_atlan.http.lane import WAITING
 from aurora_atlan.http.long_polls import LongPolls
 from aurora_atlan.http.paging import link_next, requested_page
 from aurora_atlan.http.preferences import preferred_wait_s
@@ -57,8 +55,7 @@ class Book:
         # The usual case, spared the validator.
         quantity = 1 if body == {} else self._validator.check(body).get("quantity", 1)
         receipt = self._supervisor.submit(
-            BookTickets(wanted_event, buyer.user_id, quantity, idempotency_key(req), request_id_of(req)),
-            req.env.get(WAITING, IN_THREAD),
+            BookTickets(wanted_event, buyer.user_id, quantity, idempotency_key(req), request_id_of(req))
         )
         respond_accepted(req, resp, receipt)
 

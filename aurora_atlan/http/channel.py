@@ -7,15 +7,12 @@ import functools
 import logging
 import socket
 import time
-from typing import Any
 
 from waitress.channel import HTTPChannel
 from waitress.parser import HTTPRequestParser
 from waitress.task import ErrorTask, WSGITask
 from waitress.utilities import build_http_date
 
-from aurora_atlan.actors.waiting import IN_THREAD, Waiting
-from aurora_atlan.http.lane import WAITING
 from aurora_atlan.http.problems import MEDIA_TYPE, render
 from aurora_atlan.http.request_ids import HEADER, new_request_id
 
@@ -60,12 +57,6 @@ class RequestTask(WSGITask):  # type: ignore[misc]
     """Answers a request; the last one of its connection when the server is stopping."""
 
     wrote_header: bool
-
-    def get_environment(self) -> dict[str, Any]:
-        """Return what the application is given (waitress), with the way in which it may wait."""
-        environ: dict[str, Any] = super().get_environment()
-        environ[WAITING] = self.channel.waiting
-        return environ
 
     def start(self) -> None:
         """Begin to answer (waitress)."""
@@ -130,8 +121,6 @@ class Channel(HTTPChannel):  # type: ignore[misc]
 
     # Whether the next answer ends the connection.
     closing_after_answer = False
-    # How the request in hand waits for others.
-    waiting: Waiting = IN_THREAD
     # When the client was last heard of, by the monotonic clock.
     heard_at = 0.0
     # Whether the client is given time to read the last answer before the connection is closed.

@@ -36,9 +36,8 @@ log = logging.getLogger(__name__)
 class Listener:
     """Serves one WSGI application on one bound socket from :meth:`start` to :meth:`stop`, each called once.
 
-    Requests for which ``in_lane`` is true, given method and path, have a thread of their own; see
-    :mod:`aurora_atlan.http.lane`. Of ``proxy``, an address or ``*``, and so many proxies behind it, X-Forwarded-For is
-    believed.
+    ``apart`` are the requests that have threads of their own; see :class:`Workers`. Of ``proxy``, an address or ``*``,
+    and so many proxies behind it, X-Forwarded-For is believed.
     """
 
     def __init__(
@@ -48,7 +47,7 @@ class Listener:
         bound: socket.socket,
         threads: int,
         *,
-        in_lane: Callable[[str, str], bool] | None = None,
+        apart: tuple[Callable[[str, str], bool], int] | None = None,
         proxy: tuple[str, int] | None = None,
     ) -> None:
         self._name = name
@@ -56,7 +55,7 @@ class Listener:
         self._app = app
         self._bound = bound
         self._threads = threads
-        self._in_lane = in_lane
+        self._apart = apart
         self._proxy = proxy
         self._sockets = Sockets()
         self._stop_began_at = 0.0
@@ -68,7 +67,7 @@ class Listener:
 
     def start(self) -> None:
         """Listen, and serve in threads of our own."""
-        self._workers = Workers(self._name, self._threads, self._in_lane)
+        self._workers = Workers(self._name, self._threads, self._apart)
         # Without a proxy nobody reads what one would say, so it need not be taken out of every request.
         proxy: dict[str, Any] = {"clear_untrusted_proxy_headers": self._proxy is not None}
         if self._proxy is not None:

@@ -101,11 +101,11 @@ class WakeUp(trigger):  # type: ignore[misc]
         super().__init__(sockets)
         self._sockets = sockets
         self._pulled = False
-        # The socket that a worker is working for, in each thread and each greenlet its own.
+        # The socket that a worker is working for, in each thread its own.
         self._served: ContextVar[int | None] = ContextVar("served", default=None)
 
     def working_for(self, descriptor: int) -> None:
-        """Note whose state it is that this thread, or greenlet, changes from now on."""
+        """Note whose state it is that this thread changes from now on."""
         self._served.set(descriptor)
 
     def pull_trigger(self, thunk: Any = None) -> None:

@@ -96,7 +96,8 @@ class Server:
         app = create_app(self._supervisor, self._draining.is_set, requests)
         bound = bind(settings.host, settings.port, setting="PORT")
         proxy = None if settings.trusted_proxy is None else (settings.trusted_proxy, settings.trusted_proxy_count)
-        main = Listener("aurora-http", app, bound, settings.threads, in_lane=is_booking, proxy=proxy)
+        bookings = (is_booking, settings.booking_threads)
+        main = Listener("aurora-http", app, bound, settings.threads, apart=bookings, proxy=proxy)
         if settings.ops_port is not None:
             try:
                 bound = bind(settings.ops_host, settings.ops_port, setting="AURORA_OPS_PORT")
