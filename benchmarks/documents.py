@@ -15,6 +15,8 @@ from benchmarks.plan import CONNECTIONS, ENGINE_THREADS, PROBE_PER_SECOND, Plan
 from benchmarks.results import Results
 
 _FOLDER = "benchmarks"
+# What people found out about the figures; it stands in the page as it is.
+_LIMITS = Path(__file__).with_name("limits.md")
 # Of a line, in characters.
 _WIDTH = 120
 
@@ -56,6 +58,8 @@ there.
 
 {processor}
 
+{limits}
+
 ## How it was measured
 
 {method}
@@ -90,6 +94,7 @@ def write(results: Results, given: Plan, machine: dict[str, str], placement: Pla
         figures=_table(tables.FIGURES_HEAD, tables.figures(results)),
         images="\n\n".join(f"![{title}]({_FOLDER}/{name})" for name, title in images),
         processor=_table(tables.PROCESSOR_HEAD, tables.processor(results)),
+        limits=_LIMITS.read_text(encoding="utf-8").rstrip(),
         method=_method(given, placement),
         machine=_table(("", ""), machine.items()),
     )
