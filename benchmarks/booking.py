@@ -81,6 +81,7 @@ def book(
     decisions = booked.decisions(events)
     if not decisions.decided_in_s:
         raise MeasurementError(f"{decisions.decided} bookings were decided")
+    booked.settle()
     judge(world, answers, shares, decisions.decided - booked_beside)
     world.check(
         decisions.confirmed == decisions.decided,

@@ -29,6 +29,7 @@ def decide(world: World, installation: Installation, events: list[int], first_us
             "book", events=events, first_user=first_user, jobs=plan.ENGINE_JOBS, threads=plan.ENGINE_THREADS
         )
     confirmed = installation.decisions(events).confirmed - before.confirmed
+    installation.settle()
     world.check(took["refused"] == 0, f"the engine refused {took['refused']} of {plan.ENGINE_JOBS:,} bookings")
     world.check(confirmed == plan.ENGINE_JOBS, f"the engine confirmed {confirmed:,} of {plan.ENGINE_JOBS:,} bookings")
     return {

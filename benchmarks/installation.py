@@ -63,6 +63,7 @@ class Installation:
             " FROM generate_series(1, %s) AS n ORDER BY n ON CONFLICT DO NOTHING",
             users,
         )
+        self.settle()
         # Events are made between the measurements: no need to wait for the disk.
         self._database = Database(
             replace(self.settings, database_url=f"{database_url}&options=-csynchronous_commit%3Doff")
@@ -96,6 +97,11 @@ class Installation:
         self.queue.close()
         self._database.close()
         self._connection.close()
+
+    def settle(self) -> None:
+        """Let PostgreSQL put in order what was written, so that it does not do so during the next measurement."""
+        self.run("VACUUM (ANALYZE)")
+        self.run("CHECKPOINT")
 
     def run(self, statement: LiteralString, *parameters: Any) -> None:
         """Run one statement as the owner of the database."""
