@@ -32,12 +32,8 @@ class StatusDesk:
         queued, redis_error = self._queued(job_id)
         if queued is not None and queued.outcome is None and not is_keyed(job_id):
             return _waiting(queued)
-        if (
-            queued is not None
-            and queued.outcome is not None
-            and queued.outcome.kind is not Kind.CONFIRMED
-            and not is_keyed(job_id)
-        ):
+        refused = queued is not None and queued.outcome is not None and queued.outcome.kind is not Kind.CONFIRMED
+        if queued is not None and refused and not is_keyed(job_id):
             return _refused(queued)
         # Decided, and the answer includes the booking as it is now; or forgotten by Redis; or a key that
         # Redis has queued again and the ledger may have answered before.
@@ -49,7 +45,9 @@ class StatusDesk:
             return recorded_status(job_id, recorded, queued.attempts if queued is not None else 1)
         if redis_error is not None:
             raise UnavailableError("the booking queue is out of reach; try again") from redis_error
-        return None if queued is None else _waiting(queued)
+        if queued is None:
+            return None
+        return _refused(queued) if refused else _waiting(queued)
 
     def _queued(self, job_id: UUID) -> tuple[QueuedStatus | None, StoreError | None]:
         if self._switchboard.redis.is_open:
