@@ -61,6 +61,7 @@ def test_bookings_are_answered_at_once_and_the_queue_goes_on_afterwards(
         assert (first.answer.status, first.queue_number) == (JobState.COMPLETED, None)
         again = supervisor.submit(BookTickets(event, buyers[1], 2, "key"))
         assert again.answer == first.answer
+        assert (first.replayed, again.replayed) == (False, True)
         with pytest.raises(IdempotencyConflictError):
             supervisor.submit(BookTickets(event, buyers[1], 1, "key"))
         refused = supervisor.submit(BookTickets(event, buyers[2], 2))

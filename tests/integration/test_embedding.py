@@ -255,6 +255,10 @@ def test_stopping_during_the_start(settings: Settings) -> None:
         starting.join(5)
         assert refused in ([], ["a supervisor is started once; make another"])
         assert not supervisor.health().ready
+        if not refused:
+            # Nobody waits for ever for what no longer runs.
+            with pytest.raises(UnavailableError):
+                supervisor.wait(uuid4(), timeout=20)
 
 
 def test_ten_threads_stop_it_while_postgresql_is_away(

@@ -295,3 +295,18 @@ def test_a_full_redis_takes_nothing_and_disturbs_nobody(
             processes.rename(event, "Ball")
             here.forget(event.id)
             assert names(one(here, event)) == ["Ball"]
+
+
+@BOTH
+def test_what_seems_to_come_from_the_future_is_not_told(
+    processes: Processes, redis_client: redis.Redis, look: Look
+) -> None:
+    """After Redis's clock was set back, what was shared before would be told as new for as long as it was set back."""
+    event = processes.event()
+    here, there = processes.another(), processes.another()
+    look(here, event)
+    [shared] = [key for key in redis_client.scan_iter(_type="hash") if redis_client.hexists(key, "events")]
+    redis_client.pexpire(shared, 3_600_000)
+    processes.rename(event, "Changed")
+
+    assert names(look(there, event)) == ["Changed"]
