@@ -255,10 +255,28 @@ def test_stopping_during_the_start(settings: Settings) -> None:
         starting.join(5)
         assert refused in ([], ["a supervisor is started once; make another"])
         assert not supervisor.health().ready
-        if not refused:
-            # Nobody waits for ever for what no longer runs.
-            with pytest.raises(UnavailableError):
-                supervisor.wait(uuid4(), timeout=20)
+
+
+def test_a_stop_amid_the_start_has_the_last_word(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits for ever for what no longer runs."""
+    supervisor = Supervisor(settings)
+    open_database = supervisor.database.open
+    amid = threading.Event()
+
+    def open_late() -> None:
+        amid.set()
+        wait_until(supervisor._stop_asked.locked, 5, "somebody stops it")
+        open_database()
+
+    monkeypatch.setattr(supervisor.database, "open", open_late)
+    starting = threading.Thread(target=supervisor.start)
+    starting.start()
+    assert amid.wait(5)
+    supervisor.stop()
+    starting.join(5)
+
+    with pytest.raises(UnavailableError):
+        supervisor.wait(uuid4(), timeout=5)
 
 
 def test_ten_threads_stop_it_while_postgresql_is_away(
