@@ -243,7 +243,7 @@ def test_an_audit_sees_one_instant_while_the_service_sells(database_url: str) ->
 def test_an_audit_may_ask_for_longer_than_a_booking_waits(database_url: str) -> None:
     limits = {"lock_timeout_s": 0.1, "statement_timeout_s": 0.2, "watchdog_s": 0.3}
     auditor = Auditor(Database(Settings(database_url=database_url, **limits)))
-    auditor._queries["snapshot_at"] = b"SELECT now() FROM pg_sleep(0.6)"
+    auditor._queries = {**auditor._queries, "snapshot_at": b"SELECT now() FROM pg_sleep(0.6)"}
 
     assert auditor.run().ok
 

@@ -40,7 +40,8 @@ def unlocked(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take the lock away."""
     query = inventory._SQL["lock_inventory"]
     assert query.count(b"FOR UPDATE OF inventory") == 1
-    monkeypatch.setitem(inventory._SQL, "lock_inventory", query.replace(b"FOR UPDATE OF inventory", b""))
+    unlocked = query.replace(b"FOR UPDATE OF inventory", b"")
+    monkeypatch.setattr(inventory, "_SQL", {**inventory._SQL, "lock_inventory": unlocked})
 
 
 def _fight(settings: Settings, events: list[int], users: list[int], now: Any) -> Counter[str]:

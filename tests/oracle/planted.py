@@ -37,7 +37,8 @@ def no_for_update(_sale: Sale) -> Iterator[None]:
     """Read the inventory row without locking it."""
     query = inventory._SQL["lock_inventory"]
     assert query.count(b"FOR UPDATE OF inventory") == 1
-    with patch.dict(inventory._SQL, lock_inventory=query.replace(b"FOR UPDATE OF inventory", b"")):
+    unlocked = query.replace(b"FOR UPDATE OF inventory", b"")
+    with patch.object(inventory, "_SQL", {**inventory._SQL, "lock_inventory": unlocked}):
         yield
 
 
