@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
+from collections import deque
 from uuid import UUID
 
 SHARDS = 64
@@ -21,6 +22,13 @@ _SHARD_SHIFT = 122
 _KEYED = 1 << 120
 _PREFIX_MASK = 0xFF << 120
 
+# Random bytes, drawn for many ids at a time: each draw lets go of the interpreter's lock, and a thread that would book
+# waits in line to have it back. A process that was forked draws its own.
+_MATERIAL_BYTES = 16
+_MATERIALS = 256
+_material: deque[bytes] = deque()
+os.register_at_fork(after_in_child=_material.clear)
+
 
 def shard_of_event(event_id: int) -> int:
     """Return the shard, 0 to 63, that all of an event's keys in Redis share."""
@@ -29,7 +37,7 @@ def shard_of_event(event_id: int) -> int:
 
 def random_job_id(event_id: int) -> UUID:
     """Make the id of a job without an Idempotency-Key."""
-    return _job_id(event_id, os.urandom(16), keyed=False)
+    return _job_id(event_id, _random_material(), keyed=False)
 
 
 def keyed_job_id(installation_key: bytes, event_id: int, user_id: int, idempotency_key: str) -> UUID:
@@ -46,6 +54,16 @@ def shard_of_job(job_id: UUID) -> int:
 def is_keyed(job_id: UUID) -> bool:
     """Tell whether the id was derived from an Idempotency-Key."""
     return bool(job_id.int & _KEYED)
+
+
+def _random_material() -> bytes:
+    try:
+        return _material.popleft()
+    except IndexError:
+        drawn = os.urandom(_MATERIAL_BYTES * _MATERIALS)
+        first, *others = (drawn[at : at + _MATERIAL_BYTES] for at in range(0, len(drawn), _MATERIAL_BYTES))
+        _material.extend(others)
+        return first
 
 
 def _job_id(event_id: int, material: bytes, *, keyed: bool) -> UUID:

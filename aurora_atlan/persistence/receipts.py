@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import hmac
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,12 +14,13 @@ from uuid import UUID
 import orjson
 
 from aurora_atlan.persistence.ledger import canonical_time
+from aurora_atlan.persistence.mac import Mac
 
 # Sets this key apart from every other that is made of the installation's; the version of the format is in it.
 _PURPOSE = b"aurora-atlan receipt v1"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Claim:
     """What a receipt says: this job was accepted then, at this place in the event's order of acceptance."""
 
@@ -45,12 +45,11 @@ class ReceiptSigner:
     """Signs receipts, and knows its own, with a key made of the installation's: HMAC-SHA-256 (RFC 2104)."""
 
     def __init__(self, installation_key: bytes) -> None:
-        self._key = hmac.digest(installation_key, _PURPOSE, hashlib.sha256)
+        self._mac = Mac(Mac(installation_key).digest(_PURPOSE))
 
     def sign(self, claim: Claim) -> str:
         """Return the signature in base64url without padding (RFC 4648, section 5): 43 characters."""
-        code = hmac.digest(self._key, canonical(claim), hashlib.sha256)
-        return base64.urlsafe_b64encode(code).rstrip(b"=").decode()
+        return base64.urlsafe_b64encode(self._mac.digest(canonical(claim))).rstrip(b"=").decode()
 
     def is_genuine(self, claim: Claim, signature: str) -> bool:
         """Tell whether this is the claim's signature; no other spelling of the same bytes is."""

@@ -275,11 +275,13 @@ def test_a_remembered_token_expires_all_the_same(verifier: TokenVerifier, monkey
 
 
 def test_the_memory_of_tokens_is_bounded():
+    """Those that were seen first for the longest time are forgotten."""
     verifier = TokenVerifier(KEY, cached_max=3)
-    for number in range(10):
-        verifier.verify(sign(claims(jti=str(number))))
+    signed = [sign(claims(jti=str(number))) for number in range(10)]
+    for token in signed:
+        verifier.verify(token)
 
-    assert len(verifier._cached) == 3
+    assert list(verifier._cached) == signed[-3:]
 
 
 def test_a_refused_token_is_not_remembered(verifier: TokenVerifier):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from uuid import RFC_4122, UUID
 
@@ -86,3 +87,27 @@ def test_every_number_has_a_shard(event_id: int) -> None:
 def test_all_shards_are_used() -> None:
     """Neighbouring events fall into different shards."""
     assert {shard_of_event(event_id) for event_id in range(1, SHARDS + 1)} == set(range(SHARDS))
+
+
+def test_random_ids_share_no_bits_that_could_be_guessed() -> None:
+    """Drawn over the edge of several blocks of random bytes, no two are the same, nor any half of two."""
+    numbers = [random_job_id(1).int for _ in range(1000)]
+
+    assert len({number & 0xFFFF_FFFF_FFFF for number in numbers}) == len(numbers)
+    assert len({number >> 80 for number in numbers}) == len(numbers)
+
+
+def test_a_forked_process_makes_other_ids() -> None:
+    """Random bytes that were drawn in advance are not used by both."""
+    random_job_id(1)
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.write(writing, random_job_id(1).bytes)
+        os._exit(0)
+    os.waitpid(child, 0)
+    theirs = UUID(bytes=os.read(reading, 16))
+    os.close(reading)
+    os.close(writing)
+
+    assert theirs not in [random_job_id(1) for _ in range(1000)]
