@@ -13,8 +13,9 @@ import waitress
 from waitress import wasyncore
 
 from aurora_atlan.http.bodies import BODY_BYTES_MAX
-from aurora_atlan.http.channel import IDENT, Channel
+from aurora_atlan.http.channel import Channel
 from aurora_atlan.http.polling import Sockets, WakeUp
+from aurora_atlan.http.tasks import IDENT
 from aurora_atlan.http.workers import Workers
 
 _HEADER_BYTES_MAX = 16 * 1024

@@ -11,7 +11,7 @@ import time
 from collections import deque
 from contextlib import suppress
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, Protocol
 
 from waitress import wasyncore
 from waitress.trigger import trigger
@@ -94,6 +94,18 @@ class Sockets(dict[int, Any]):
             self._poll.unregister(descriptor)
 
 
+class Served(Protocol):
+    """A connection that a worker serves."""
+
+    @property
+    def descriptor(self) -> int | None:
+        """Its descriptor; None once it is closed."""
+
+    @property
+    def loop_is_due(self) -> bool:
+        """Whether the loop is to wait for something else than it does."""
+
+
 class WakeUp(trigger):  # type: ignore[misc]
     """The pipe by which workers wake the loop; one byte is enough for all who write before it is read."""
 
@@ -101,16 +113,22 @@ class WakeUp(trigger):  # type: ignore[misc]
         super().__init__(sockets)
         self._sockets = sockets
         self._pulled = False
-        # The socket that a worker is working for, in each thread its own.
-        self._served: ContextVar[int | None] = ContextVar("served", default=None)
+        # The connection that a worker serves, in each thread its own.
+        self._served: ContextVar[Served | None] = ContextVar("served", default=None)
 
-    def working_for(self, descriptor: int) -> None:
+    def working_for(self, served: Served) -> None:
         """Note whose state it is that this thread changes from now on."""
-        self._served.set(descriptor)
+        self._served.set(served)
 
     def pull_trigger(self, thunk: Any = None) -> None:
-        """Have what this worker works for asked again, and wake the loop (waitress, which writes each time)."""
-        self._sockets.changed(self._served.get())
+        """Have what this worker works for asked again, and wake the loop if need be (waitress, which always writes)."""
+        served = self._served.get()
+        if served is not None:
+            if not served.loop_is_due:
+                return
+            self._sockets.changed(served.descriptor)
+        else:
+            self._sockets.changed(None)
         if thunk is not None or not self._pulled:
             self._pulled = True
             super().pull_trigger(thunk)

@@ -29,8 +29,12 @@ class _Handler:
     accepting = False
     connected = True
 
+    # As a worker left it.
+    loop_is_due = True
+
     def __init__(self, end: socket.socket) -> None:
         self.end = end
+        self.descriptor = end.fileno()
         self.wants_to_write = False
         self.asked = 0
         self.events: list[str] = []
@@ -189,7 +193,7 @@ def test_a_worker_has_the_socket_asked_that_it_works_for(
     asked = handler.asked
 
     def work() -> None:
-        wake_up.working_for(ours.fileno())
+        wake_up.working_for(handler)
         handler.wants_to_write = True
         wake_up.pull_trigger()
 
@@ -198,6 +202,26 @@ def test_a_worker_has_the_socket_asked_that_it_works_for(
 
     assert handler.asked > asked
     assert handler.events == ["write"]
+
+
+def test_a_worker_that_left_nothing_to_do_lets_the_loop_sleep(
+    sockets: Sockets, wake_up: WakeUp, ends: tuple[socket.socket, socket.socket]
+) -> None:
+    """Most answers are sent by the worker itself, and the loop waits for the next request all along."""
+    handler = _handled(sockets, ends[0])
+    handler.loop_is_due = False
+    sockets.turn(0.0)
+    asked = handler.asked
+
+    def work() -> None:
+        wake_up.working_for(handler)
+        wake_up.pull_trigger()
+
+    _in_a_thread(work)
+
+    assert not select.select([wake_up.socket.fileno()], [], [], 0.0)[0]
+    sockets.turn(0.0)
+    assert handler.asked == asked
 
 
 def test_whoever_works_for_none_has_all_of_them_asked(
@@ -236,7 +260,7 @@ def test_whoever_pulls_while_the_byte_is_read_is_not_forgotten(
     read = wake_up.recv
 
     def work() -> None:
-        wake_up.working_for(ours.fileno())
+        wake_up.working_for(handler)
         handler.wants_to_write = True
         wake_up.pull_trigger()
 
@@ -267,7 +291,7 @@ def test_no_wake_up_is_lost_among_many_workers(sockets: Sockets, wake_up: WakeUp
     deadline = time.monotonic() + 20.0
 
     def work(which: int) -> None:
-        wake_up.working_for(pairs[which][0].fileno())
+        wake_up.working_for(handlers[which])
         for _ in range(rounds):
             seen = handlers[which].asked
             wake_up.pull_trigger()
