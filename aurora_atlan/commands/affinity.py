@@ -1,14 +1,16 @@
 """Which processor cores the serving process runs on, and which the embedded servers.
 
 A serving process is an I/O thread and many workers that fight for the interpreter's lock: on one core they
-serve several times what they do on two. Only the command line pins; an embedding program is left alone.
+serve several times what they do on two. There a thread that is woken can do nothing but wait for that lock, so it
+must not interrupt the one that holds it: that is what Linux's scheduling policy for batch processing is, see
+sched(7). Only the command line pins; an embedding program is left alone.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Literal
 
@@ -32,17 +34,20 @@ class Cores:
         if self.serving is None:
             yield
             return
-        before = os.sched_getaffinity(0)
+        before, policy = os.sched_getaffinity(0), os.sched_getscheduler(0)
         os.sched_setaffinity(0, self._others)
+        _schedule(os.SCHED_OTHER)
         try:
             yield
         finally:
             os.sched_setaffinity(0, before)
+            _schedule(policy)
 
     def pin(self) -> None:
-        """Keep this thread, and all that it starts from now on, on the serving cores."""
+        """Keep this thread, and all that it starts from now on, on the serving cores, and from interrupting others."""
         if self.serving is not None:
             os.sched_setaffinity(0, self.serving)
+            _schedule(os.SCHED_BATCH)
 
     def describe(self) -> str:
         """Say in words who runs where."""
@@ -82,6 +87,12 @@ def _least_busy(allowed: frozenset[int]) -> int:
     busy = dict(enumerate(psutil.cpu_percent(interval=_SAMPLE_S, percpu=True)))
     # Among equals the last: the first ones serve the interrupts.
     return min(allowed, key=lambda core: (busy.get(core, 0.0), -core))
+
+
+def _schedule(policy: int) -> None:
+    # A sandbox may not allow it; it is slower without.
+    with suppress(OSError):
+        os.sched_setscheduler(0, policy, os.sched_param(0))
 
 
 def _listed(cores: frozenset[int]) -> str:

@@ -12,7 +12,7 @@ import click
 from aurora_atlan.commands.affinity import Cores, choose_cores
 from aurora_atlan.commands.demo import create_demo_events
 from aurora_atlan.commands.errors import SettingError
-from aurora_atlan.commands.memory import give_back_large_blocks
+from aurora_atlan.commands.process import collect_rarely, give_back_large_blocks
 from aurora_atlan.commands.signals import ForcedStop, StopSignals
 from aurora_atlan.commands.welcome import welcome
 from aurora_atlan.config import ConfigurationError, Settings
@@ -91,6 +91,7 @@ def _run(settings: Settings, servers: EmbeddedServers, cores: Cores, signals: St
         _await_ready(supervisor, signals)
         if servers.database_is_ours:
             _create_demo_events(supervisor)
+        collect_rarely()
         click.echo(welcome(settings, server.port, server.ops_port, cores.describe(), servers.names))
         while not signals.wait(_WATCH_EVERY_S):
             if servers.ended:

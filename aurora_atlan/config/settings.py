@@ -54,7 +54,7 @@ class Settings:
     ops_port: int | None = option(3001, kinds.or_off(_PORT))
     threads: int = option(16, kinds.whole(1, 512))
     # Beside them, for bookings alone.
-    booking_threads: int = option(48, kinds.whole(1, 512))
+    booking_threads: int = option(64, kinds.whole(1, 512))
     cpu_affinity: Literal["auto", "off"] | tuple[int, ...] = option("auto", kinds.cores())
     log_level: str = option("INFO", _LEVEL)
     log_format: str = option("console", kinds.one_of("console", "json"))

@@ -122,6 +122,9 @@ def test_an_embedded_server_that_is_killed_is_started_again(embedded: ServicePro
     wait_for("the embedded Redis has ended", embedded)
 
     embedded.wait_ready()
+    if hasattr(os, "SCHED_BATCH"):
+        # Started anew by a thread that runs otherwise.
+        assert all(_policies_of_threads(child.pid) == {os.SCHED_OTHER} for child in children_of(embedded))
 
 
 def test_only_one_service_may_use_a_data_directory(
@@ -147,8 +150,15 @@ def test_it_serves_on_a_core_of_its_own(make_service: Callable[..., ServiceProce
     service.start()
 
     assert all(thread_cores == {core} for thread_cores in _cores_of_threads(service.pid))
+    # Woken threads wait for the one that runs; see aurora_atlan/commands/affinity.py.
+    assert _policies_of_threads(service.pid) == {os.SCHED_BATCH}
     for child in children_of(service):
         assert core not in child.cpu_affinity()
+        assert _policies_of_threads(child.pid) == {os.SCHED_OTHER}
+
+
+def _policies_of_threads(pid: int) -> set[int]:
+    return {os.sched_getscheduler(thread.id) for thread in psutil.Process(pid).threads()}
 
 
 def _cores_of_threads(pid: int) -> list[set[int]]:

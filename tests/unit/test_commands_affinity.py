@@ -29,6 +29,15 @@ def pinned(monkeypatch: pytest.MonkeyPatch) -> list[frozenset[int]]:
     return calls
 
 
+@pytest.fixture(autouse=True)
+def policies(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The scheduling policies that this thread had, the last one now."""
+    policies = [os.SCHED_OTHER]
+    monkeypatch.setattr(os, "sched_getscheduler", lambda _thread: policies[-1])
+    monkeypatch.setattr(os, "sched_setscheduler", lambda _thread, policy, _parameters: policies.append(policy))
+    return policies
+
+
 @pytest.fixture
 def busy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(psutil, "cpu_percent", lambda **_: [90.0, 5.0, 0.0, 50.0])
@@ -85,3 +94,39 @@ def test_off_touches_nothing(pinned: list[frozenset[int]]):
 
     assert pinned == []
     assert cores.describe() == "any of 0,1,3"
+
+
+@pytest.mark.usefixtures("busy", "pinned")
+def test_a_pinned_process_interrupts_nobody_and_its_children_are_as_others(policies: list[int]):
+    """A child that is started later, by a thread that is pinned already, too."""
+    cores = choose_cores("auto")
+    with cores.elsewhere():
+        assert policies[-1] == os.SCHED_OTHER
+    cores.pin()
+    assert policies[-1] == os.SCHED_BATCH
+
+    with cores.elsewhere():
+        assert policies[-1] == os.SCHED_OTHER
+    assert policies[-1] == os.SCHED_BATCH
+
+
+@pytest.mark.usefixtures("pinned")
+def test_who_is_not_pinned_is_scheduled_as_ever(policies: list[int]):
+    Cores(frozenset({0, 1, 3})).pin()
+
+    assert policies == [os.SCHED_OTHER]
+
+
+@pytest.mark.usefixtures("busy")
+def test_a_system_that_does_not_allow_it_is_served_on_all_the_same(
+    pinned: list[frozenset[int]], monkeypatch: pytest.MonkeyPatch
+):
+    """A sandbox may refuse the call."""
+
+    def refuse(*_arguments: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "sched_setscheduler", refuse)
+    choose_cores("auto").pin()
+
+    assert pinned == [{1}]
