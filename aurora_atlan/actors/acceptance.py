@@ -174,7 +174,7 @@ class Acceptance:
         journal = self._switchboard.journal
         if not tell(journal, AcceptJob(job, reply)):
             raise UnavailableError("the booking queue is restarting; try again")
-        answer = None
+        answer = reply.wait(max(0.0, min(deadline - time.monotonic(), _LOOK_UP_S)))
         while answer is None:
             # Looked at before waiting: what it answered as its last deed is waited for.
             dead = not lives(journal)

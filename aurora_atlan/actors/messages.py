@@ -132,7 +132,7 @@ class Refused:
     attempted: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class AcceptJob:
     """To the journal: put this job into its event's queue."""
 

@@ -31,7 +31,7 @@ def respond_accepted(req: falcon.Request, resp: falcon.Response, receipt: Receip
         resp,
         {
             "message": "Your booking is in the queue; ask the statusEndpoint for its outcome.",
-            "jobId": str(receipt.job_id),
+            "jobId": receipt.job_id,
             "queuePosition": receipt.queue_position,
             "estimatedWaitTime": round(receipt.estimated_wait_s, 3),
             "estimatedWait": _wait(receipt),
@@ -83,7 +83,7 @@ def _signed(receipt: Receipt, accepted_at: str) -> dict[str, Any] | None:
     if receipt.signature is None:
         return None
     return {
-        "jobId": str(receipt.job_id),
+        "jobId": receipt.job_id,
         "eventId": receipt.event_id,
         "quantity": receipt.quantity,
         "queueNumber": receipt.queue_number,

@@ -48,7 +48,7 @@ class Reading:
     held_slots: Mapping[int, Mapping[int, set[int]]]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Draft:
     """A ledger entry before it gets its number, its time and its place in the chain."""
 
@@ -64,7 +64,7 @@ class Draft:
     accepted_at: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class NewBooking:
     """A booking to be inserted; the fields are its columns."""
 

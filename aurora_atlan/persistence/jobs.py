@@ -34,7 +34,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Enqueued:
     """The job is in the queue."""
 
@@ -99,7 +99,7 @@ class Pending:
     next_number: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class FinishedJob:
     """A decided job and its outcome, to be noted in Redis."""
 
@@ -315,11 +315,12 @@ class JobStore:
         ]
         for finished in finish.jobs:
             job, outcome = finished.job, finished.outcome
-            keys.append(f"{tag}job:{job.job_id}")
+            job_id = str(job.job_id)
+            keys.append(f"{tag}job:{job_id}")
             arguments += (
                 job.queue_number,
                 job.user_id,
-                str(job.job_id),
+                job_id,
                 COMPLETED if outcome.kind is Kind.CONFIRMED else FAILED,
                 outcome.reason or "",
                 outcome.booking_id or "",

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -40,6 +41,8 @@ class LedgerEntry:
     hash: bytes = b""
 
 
+# A batch's jobs were mostly accepted at one time, and are all decided at one.
+@functools.lru_cache(maxsize=1024)
 def canonical_time(moment: datetime) -> str:
     """Return the time in the one spelling that is hashed and signed: UTC with six decimals and ``Z``."""
     return moment.astimezone(UTC).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
