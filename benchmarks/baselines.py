@@ -5,12 +5,21 @@ from __future__ import annotations
 from benchmarks import plan, row_lock
 from benchmarks.judging import figures, judge
 from benchmarks.results import Sample
+from benchmarks.services import Server
 from benchmarks.world import World
 
 
 def bare(world: World) -> Sample:
     """Load the baseline that does nothing."""
-    server = world.bare()
+    return _bare(world, world.bare())
+
+
+def bare_untuned(world: World) -> Sample:
+    """Load the same under the usual scheduling policy, and with the garbage collector as it comes."""
+    return _bare(world, world.bare(untuned=True))
+
+
+def _bare(world: World, server: Server) -> Sample:
     with world.meter.over(server.pid) as shares, world.book(server, [1], seconds=world.plan.seconds) as load:
         answers = load.answers()
     judge(world, answers, shares)

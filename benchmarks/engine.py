@@ -7,6 +7,7 @@ one line: {"what": "book", ...} as :func:`book`, {"what": "one_by_one", ...} as 
 from __future__ import annotations
 
 import json
+import os
 import sys
 import threading
 import time
@@ -17,6 +18,7 @@ import psycopg
 
 from aurora_atlan.actors.errors import UnavailableError
 from aurora_atlan.actors.messages import BookTickets
+from aurora_atlan.commands.process import collect_rarely
 from aurora_atlan.config import Settings
 from aurora_atlan.persistence.jobs import JobStore
 from aurora_atlan.persistence.redis_clients import patient_client
@@ -94,6 +96,8 @@ def one_by_one(database_url: str, event: int, first_user: int, jobs: int) -> dic
 
 def main() -> None:
     """Answer until the input ends."""
+    # As docs/embedding.md advises who books thousands of times a second.
+    os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
     settings = Settings.from_env()
     with Supervisor(settings) as supervisor:
         deadline = time.monotonic() + _READY_WITHIN_S
@@ -101,6 +105,7 @@ def main() -> None:
             if time.monotonic() > deadline:
                 raise TimeoutError("the supervisor is not ready")
             time.sleep(_POLL_S)
+        collect_rarely()
         doings: dict[str, Callable[..., dict[str, float]]] = {
             "book": Booker(supervisor, settings).book,
             "one_by_one": one_by_one,

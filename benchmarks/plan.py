@@ -10,8 +10,8 @@ SECONDS = 5
 # Kept open by the load generator, each with one request under way.
 CONNECTIONS = 64
 # More than any server here answers in the longest run, so that nobody asks twice for the same event.
-USERS_MIN = 30_000
-USERS_PER_SECOND = 6_000
+USERS_MIN = 40_000
+USERS_PER_SECOND = 10_000
 # Users of their own, so that the probe meets nobody who has booked.
 PROBE_USERS = 2_000
 PROBE_PER_SECOND = 50

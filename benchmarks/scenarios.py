@@ -34,6 +34,9 @@ def _waiting(count: int) -> Scenario:
 SERVED = (
     Scenario("hot", "Book one hot event", "booking", booking.book_hot),
     Scenario("bare", "Baseline: bare Falcon, waitress and PyJWT", "baselines", baselines.bare),
+    Scenario(
+        "bare-untuned", "Baseline: the same without SCHED_BATCH and gc.freeze", "baselines", baselines.bare_untuned
+    ),
     Scenario("rowlock-hot", "Baseline: a row lock per request, one hot event", "baselines", baselines.row_lock_hot),
     Scenario("many", "Book 64 events", "booking", booking.book_many),
     Scenario("rowlock-many", "Baseline: a row lock per request, 64 events", "baselines", baselines.row_lock_many),

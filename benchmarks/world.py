@@ -101,9 +101,9 @@ class World:
             lambda log_file: Engine(installation.environ(), cores=self.placement.serving, log_file=log_file),
         )
 
-    def bare(self) -> Server:
-        """Return the baseline that does nothing."""
-        return self._baseline("bare", {})
+    def bare(self, *, untuned: bool = False) -> Server:
+        """Return the baseline that does nothing; ``untuned`` as the system and the interpreter treat any process."""
+        return self._baseline("bare", {"UNTUNED": "1"}, "bare-untuned") if untuned else self._baseline("bare", {})
 
     def row_lock(self) -> Server:
         """Return the baseline that takes a row lock per request."""
@@ -132,9 +132,9 @@ class World:
             process.stop()
         self._processes.clear()
 
-    def _baseline(self, module: str, environ: dict[str, str]) -> Server:
+    def _baseline(self, module: str, environ: dict[str, str], name: str | None = None) -> Server:
         return self._process(
-            module,
+            name or module,
             lambda log_file: Server(
                 [f"benchmarks.{module}"],
                 environ,
