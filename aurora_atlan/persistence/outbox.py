@@ -47,6 +47,9 @@ class Outbox:
     """The outbox over a connection of the relay's own, in autocommit mode."""
 
     def __init__(self, connection: Connection) -> None:
+        # Planned each time: the plan that is right while the outbox is empty compares each row with each outcome, and
+        # would be kept for the rush that comes.
+        connection.prepare_threshold = None
         self._connection = connection
 
     def claim(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
@@ -15,7 +16,7 @@ from aurora_atlan.actors.relay import OutboxRelay
 from aurora_atlan.persistence.bookings import BookingStore
 from aurora_atlan.persistence.database import Database
 from aurora_atlan.persistence.outbox import Outbox, OutcomeNotice
-from aurora_atlan.persistence.records import Job
+from aurora_atlan.persistence.records import Job, Kind
 from aurora_atlan.supervisor import Supervisor
 from harness_sales import wait_decided, wait_until
 
@@ -264,3 +265,31 @@ def test_with_two_supervisors_one_tells(
 
     numbers = [outcome.entry_number for outcome in (*first_told, *second_told)]
     assert numbers == list(range(2, 12))
+
+
+def _notice(event_id: int, entry_number: int) -> OutcomeNotice:
+    at = datetime(2027, 1, 1, tzinfo=UTC)
+    return OutcomeNotice(event_id, entry_number, Kind.CONFIRMED, None, None, None, None, None, None, at)
+
+
+@pytest.mark.parametrize("hook", [False, True], ids=["without a hook", "with a hook"])
+def test_a_rush_after_a_quiet_time_is_not_read_over_and_over(database: Database, sql: Sql, hook: bool) -> None:
+    """The plan that suits an empty outbox compares each row with each outcome; it must not be kept."""
+
+    def pass_on(outbox: Outbox, count: int) -> None:
+        if hook:
+            outbox.pass_on([_notice(7, number) for number in range(1, count + 1)])
+        else:
+            outbox.pass_on_oldest(count)
+
+    with database.dedicated_connection() as connection:
+        outbox = Outbox(connection)
+        sql.execute("VACUUM (ANALYZE) outbox")
+        for _ in range(20):
+            pass_on(outbox, 1000)
+        sql.execute("INSERT INTO outbox SELECT 7, number FROM generate_series(1, 50000) AS number")
+        # Some hundredths of that are enough; comparing each with each takes several seconds.
+        connection.execute("SET statement_timeout = '1s'")
+        pass_on(outbox, 1000)
+
+    assert _waiting(sql) == 49_000
