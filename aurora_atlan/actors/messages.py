@@ -1,4 +1,4 @@
-"""What callers and actors tell each other. All are immutable values."""
+"""What callers and actors tell each other. All are values that nobody changes."""
 
 from __future__ import annotations
 

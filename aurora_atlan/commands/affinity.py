@@ -34,20 +34,21 @@ class Cores:
         if self.serving is None:
             yield
             return
-        before, policy = os.sched_getaffinity(0), os.sched_getscheduler(0)
+        before = os.sched_getaffinity(0)
         os.sched_setaffinity(0, self._others)
-        _schedule(os.SCHED_OTHER)
+        _schedule("SCHED_OTHER")
         try:
             yield
         finally:
             os.sched_setaffinity(0, before)
-            _schedule(policy)
+            if before == self.serving:
+                _schedule("SCHED_BATCH")
 
     def pin(self) -> None:
         """Keep this thread, and all that it starts from now on, on the serving cores, and from interrupting others."""
         if self.serving is not None:
             os.sched_setaffinity(0, self.serving)
-            _schedule(os.SCHED_BATCH)
+            _schedule("SCHED_BATCH")
 
     def describe(self) -> str:
         """Say in words who runs where."""
@@ -89,10 +90,10 @@ def _least_busy(allowed: frozenset[int]) -> int:
     return min(allowed, key=lambda core: (busy.get(core, 0.0), -core))
 
 
-def _schedule(policy: int) -> None:
-    # A sandbox may not allow it; it is slower without.
-    with suppress(OSError):
-        os.sched_setscheduler(0, policy, os.sched_param(0))
+def _schedule(policy: str) -> None:
+    # A sandbox may not allow it, and not every system has it; it is slower without.
+    with suppress(OSError, AttributeError):
+        os.sched_setscheduler(0, getattr(os, policy), os.sched_param(0))
 
 
 def _listed(cores: frozenset[int]) -> str:

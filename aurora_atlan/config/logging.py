@@ -17,7 +17,7 @@ from aurora_atlan.config.redaction import redacted
 # waitress warns of its queue for nearly every request under load: tens of thousands of lines.
 _SILENCED = ("waitress.queue",)
 # Of these only trouble is worth a line.
-_QUIET = ("yoyo", "yoyo.migrations", "asyncio", "pykka")
+_QUIET = ("yoyo", "yoyo.migrations", "asyncio", "pykka", "waitress")
 
 
 def configure_logging(level: str, log_format: str, stream: TextIO | None = None) -> None:

@@ -75,8 +75,8 @@ class Channel(HTTPChannel):  # type: ignore[misc]
 
     @property
     def nothing_to_answer(self) -> bool:
-        """Whether no complete request waits for its answer, or an answer for being sent."""
-        return not self.requests and not self.total_outbufs_len
+        """Whether no request waits for its answer or for being read, and no answer for being sent."""
+        return not (self.requests or self.total_outbufs_len or self._sent_ahead)
 
     @property
     def descriptor(self) -> int | None:
@@ -107,8 +107,13 @@ class Channel(HTTPChannel):  # type: ignore[misc]
 
     def service(self) -> None:
         """Answer the oldest request, in a worker (waitress)."""
-        self.server.trigger.working_for(self)
-        super().service()
+        working_for = self.server.trigger.working_for
+        working_for(self)
+        try:
+            super().service()
+        finally:
+            # An idle worker keeps no connection alive.
+            working_for(None)
 
     def write_soon(self, data: Any) -> int:
         """Send a piece of an answer (waitress, which copies it into a buffer first)."""
@@ -132,15 +137,18 @@ class Channel(HTTPChannel):  # type: ignore[misc]
             self._lingers_bytes_left -= len(self.recv(_LINGER_READ_BYTES))
             return
         # Written by this thread alone. A worker that is done meanwhile either sees it or was seen to be done, when the
-        # loop asks next.
-        self._sent_ahead = bool(self.requests)
+        # loop asks next. It buffers before it is done, so what is left of its answer is seen then, too: reading the
+        # client's end would throw that away.
+        self._sent_ahead = bool(self.requests or self.total_outbufs_len)
         if not self._sent_ahead:
             super().handle_read()
 
     def handle_write(self) -> None:
         """Send bytes, or close (waitress)."""
         if self._lingers_until is None:
-            super().handle_write()
+            # A worker may be about to send "100 Continue".
+            with self.outbuf_lock:
+                super().handle_write()
         else:
             self.handle_close()
 

@@ -105,7 +105,7 @@ class Listener:
         self._stop_at = deadline
         self._server.pull_trigger()
         self._drained.wait(timeout_s + 1.0)
-        # Workers pull the trigger after each answer, so it outlives them.
+        # Workers pull the trigger after an answer, so it outlives them.
         self._workers.join(max(0.1, deadline - time.monotonic()))
         self._may_end.set()
         self._loop.join(5.0)

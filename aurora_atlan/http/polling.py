@@ -19,8 +19,6 @@ from waitress.trigger import trigger
 # All are asked this often, for what changes with time alone: connections that have been idle for too long.
 _ASK_ALL_S = 0.5
 
-_READABLE = select.POLLIN | select.POLLPRI
-
 
 class Sockets(dict[int, Any]):
     """A waitress map, from descriptors to what handles them, that can be waited for."""
@@ -74,7 +72,8 @@ class Sockets(dict[int, Any]):
     def _ask(self, descriptor: int) -> None:
         handler = self.get(descriptor)
         if handler is not None:
-            wanted = _READABLE if handler.readable() else 0
+            # Not for urgent bytes, as waitress does: nobody reads those, so they would wake the loop over and over.
+            wanted = select.POLLIN if handler.readable() else 0
             if handler.accepting:
                 self._listening = descriptor
             elif handler.writable():
@@ -116,8 +115,8 @@ class WakeUp(trigger):  # type: ignore[misc]
         # The connection that a worker serves, in each thread its own.
         self._served: ContextVar[Served | None] = ContextVar("served", default=None)
 
-    def working_for(self, served: Served) -> None:
-        """Note whose state it is that this thread changes from now on."""
+    def working_for(self, served: Served | None) -> None:
+        """Note whose state it is that this thread changes from now on; None: nobody's alone."""
         self._served.set(served)
 
     def pull_trigger(self, thunk: Any = None) -> None:

@@ -65,8 +65,8 @@ class RequestTask(WSGITask):  # type: ignore[misc]
         finally:
             if hasattr(pieces, "close"):
                 pieces.close()
-        said = self.content_length
-        if said is not None and said != self.content_bytes_written and self.request.command != "HEAD":
+        said = self.content_length if self.has_body and self.request.command != "HEAD" else None
+        if said is not None and said != self.content_bytes_written:
             # The client would wait for the rest.
             self.set_close_on_finish()
 
@@ -89,32 +89,39 @@ class RequestTask(WSGITask):  # type: ignore[misc]
     def _start_response(
         self, status: str, headers: list[tuple[str, str]], exc_info: Any = None
     ) -> Callable[[bytes], None]:
-        # As PEP 3333 has it.
+        # As PEP 3333 has it. That no header speaks of the connection, waitress would check; ours are our own.
         if exc_info is not None:
             if self.wrote_header:
                 raise exc_info[1]
             self.response_headers = []
+        elif self.complete:
+            raise AssertionError("an answer was begun twice")
         said = status + "".join(map("".join, headers))
         if "\n" in said or "\r" in said:
             raise ValueError("the head of an answer has a line break in it")
-        self.complete = True
-        self.status = status
-        self.response_headers += headers
         for name, value in headers:
             if name in _CONTENT_LENGTH:
                 self.content_length = int(value)
+        self.complete = True
+        self.status = status
+        self.response_headers += headers
         return self.write
 
     def build_response_header(self) -> bytes:
-        """Return the head (waitress, which spells, sorts and dates every answer's headers anew)."""
+        """Return the head (waitress, which spells, sorts and dates every answer's headers anew).
+
+        And which ends the connection after a 304, although its end is plain without a length (RFC 9112, section 6.3).
+        """
         connection = self.request.headers.get("CONNECTION", "keep-alive")
         usual = self.version == "1.1" and connection.lower() == "keep-alive" and not self.close_on_finish
-        if not usual or self.content_length is None or not self.has_body:
+        if not usual or (self.content_length is None and self.has_body):
             head: bytes = super().build_response_header()
             return head
         headers = [(_spelled(name), value) for name, value in self.response_headers]
         lines = [f"{name}: {value}" for name, value in headers if name != "Content-Length"]
-        lines += (f"Content-Length: {self.content_length}", _date(int(self.start_time)), "", "")
+        if self.has_body:
+            lines.append(f"Content-Length: {self.content_length}")
+        lines += (_date(int(self.start_time)), "", "")
         return "\r\n".join((f"HTTP/1.1 {self.status}", *lines)).encode("latin-1")
 
     def write(self, data: bytes) -> None:

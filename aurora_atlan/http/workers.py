@@ -68,7 +68,7 @@ class Workers:
         for worker in idle:
             worker.give(None)
         for worker in self._workers:
-            worker.join(max(0.1, deadline - time.monotonic()))
+            worker.join(max(0.0, deadline - time.monotonic()))
 
     def _next(self, worker: _Worker) -> Channel | None:
         # What the worker is to do now; None: it is to end.
@@ -111,5 +111,5 @@ class _Worker(threading.Thread):
             except BaseException:
                 # Whatever it was, the thread has others to serve.
                 log.exception("a request could not be answered")
-            # An idle thread keeps nothing alive.
+            # An idle thread keeps no connection alive.
             del task

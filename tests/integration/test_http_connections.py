@@ -15,6 +15,7 @@ from wsgiref.validate import validator
 import pytest
 
 from aurora_atlan.http import polling
+from aurora_atlan.http.channel import Channel
 from aurora_atlan.http.listener import Listener
 from aurora_atlan.http.listening import bind
 from aurora_atlan.http.workers import Workers
@@ -177,6 +178,112 @@ def test_a_large_answer_reaches_a_slow_reader_whole(listen: Callable[[Applicatio
         for _ in range(2):
             client.sendall(_GET % 1)
             assert _read_answers(client, 1) == [large]
+
+
+def test_a_large_answer_reaches_a_client_that_has_ended_its_side(listen: Callable[[Application], int]) -> None:
+    """Its end is read when all is sent: before, it would look as if nobody waited for the rest."""
+    large, answering = bytes(_LARGE_BYTES), threading.Semaphore(0)
+    go_on = threading.Event()
+
+    def app(_environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        answering.release()
+        assert go_on.wait(10)
+        return _plain(large, start_response)
+
+    port = listen(app)
+    clients = [socket.socket() for _ in range(4)]
+    for client in clients:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.settimeout(10)
+        client.connect(("127.0.0.1", port))
+        client.sendall(_GET % 1)
+    for _ in clients:
+        assert answering.acquire(timeout=10)
+    # At the same moment, for the loop to find the end while the rest of the answer waits.
+    go_on.set()
+    for client in clients:
+        client.shutdown(socket.SHUT_WR)
+    for client in clients:
+        assert _read_answers(client, 1) == [large]
+        client.close()
+
+
+def test_the_end_is_not_read_before_the_answer_is_sent() -> None:
+    """The same, by the loop's own steps: a worker is done and has left bytes behind when the end is reported."""
+
+    class _Ended(Channel):
+        def __init__(self) -> None:
+            self.requests = []
+            self.total_outbufs_len = 1
+
+        def recv(self, _count: int) -> bytes:
+            raise AssertionError("it was read")
+
+    channel = _Ended()
+    channel.handle_read()
+
+    assert channel.loop_is_due
+    assert not channel.readable()
+    assert not channel.nothing_to_answer
+    channel.total_outbufs_len = 0
+    assert channel.readable()
+    # A stop lets it be read first.
+    assert not channel.nothing_to_answer
+
+
+def test_urgent_bytes_do_not_keep_the_loop_busy(
+    listen: Callable[[Application], int], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nobody reads them; the connection is as good as before."""
+    app = _Gated()
+    app.go_on.set()
+    with socket.create_connection(("127.0.0.1", listen(app)), timeout=10) as client:
+        client.sendall(_GET % 1)
+        assert _read_answers(client, 1) == [b"/1"]
+        client.send(b"!", socket.MSG_OOB)
+        time.sleep(0.05)
+        spent = time.process_time()
+        time.sleep(0.3)
+        assert time.process_time() - spent < 0.1
+        client.sendall(_GET % 2)
+        assert _read_answers(client, 1) == [b"/2"]
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+
+@pytest.mark.parametrize("status", ["204 No Content", "304 Not Modified"])
+def test_a_connection_outlives_an_answer_without_a_body(listen: Callable[[Application], int], status: str) -> None:
+    """Clients that ask whether something changed keep their connections."""
+
+    def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        if environ["PATH_INFO"] == "/2":
+            return _plain(b"there", start_response)
+        start_response(status, [("ETag", '"1"')])
+        return []
+
+    with socket.create_connection(("127.0.0.1", listen(app)), timeout=10) as client:
+        client.sendall(_GET % 1)
+        head = client.recv(65536)
+        assert head.startswith(f"HTTP/1.1 {status}\r\n".encode())
+        assert head.endswith(b"\r\n\r\n")
+        assert b"Content-Length" not in head
+        assert b"Connection: close" not in head
+        client.sendall(_GET % 2)
+        assert _read_answers(client, 1) == [b"there"]
+
+
+def test_an_answer_that_is_begun_twice_is_a_fault(listen: Callable[[Application], int]) -> None:
+    """Of two statuses none is told."""
+
+    def app(_environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        start_response("200 OK", [("Content-Length", "2")])
+        start_response("201 Created", [("Content-Length", "2")])
+        return [b"ok"]
+
+    with socket.create_connection(("127.0.0.1", listen(app)), timeout=10) as client:
+        client.sendall(_GET % 1)
+        received = b"".join(iter(lambda: client.recv(65536), b""))
+
+    assert received.startswith(b"HTTP/1.1 500 ")
 
 
 def test_pieces_without_a_length_are_sent_one_after_the_other(listen: Callable[[Application], int]) -> None:

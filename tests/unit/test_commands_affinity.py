@@ -33,7 +33,12 @@ def pinned(monkeypatch: pytest.MonkeyPatch) -> list[frozenset[int]]:
 def policies(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The scheduling policies that this thread had, the last one now."""
     policies = [os.SCHED_OTHER]
-    monkeypatch.setattr(os, "sched_getscheduler", lambda _thread: policies[-1])
+
+    def refuse(_thread: int) -> int:
+        raise OSError(38, "Function not implemented")
+
+    # Not every C library can tell.
+    monkeypatch.setattr(os, "sched_getscheduler", refuse)
     monkeypatch.setattr(os, "sched_setscheduler", lambda _thread, policy, _parameters: policies.append(policy))
     return policies
 
@@ -115,6 +120,17 @@ def test_who_is_not_pinned_is_scheduled_as_ever(policies: list[int]):
     Cores(frozenset({0, 1, 3})).pin()
 
     assert policies == [os.SCHED_OTHER]
+
+
+@pytest.mark.usefixtures("busy")
+def test_a_system_without_the_policy_is_served_on_all_the_same(
+    pinned: list[frozenset[int]], monkeypatch: pytest.MonkeyPatch
+):
+    """Some pin and have no such policy."""
+    monkeypatch.delattr(os, "SCHED_BATCH")
+    choose_cores("auto").pin()
+
+    assert pinned == [{1}]
 
 
 @pytest.mark.usefixtures("busy")
