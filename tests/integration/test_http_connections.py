@@ -79,22 +79,14 @@ def gated(listen: Callable[[Application], int]) -> Iterator[tuple[_Gated, socket
 
 
 def _read_answers(client: socket.socket, count: int) -> list[bytes]:
-    # The bodies, in order.
-    data = b""
-    bodies: list[bytes] = []
-    while len(bodies) < count:
-        received = client.recv(65536)
-        assert received, f"the connection ended after {len(bodies)} answers"
-        data += received
-        while b"\r\n\r\n" in data:
-            head, _, rest = data.partition(b"\r\n\r\n")
-            length = int(head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0])
-            if len(rest) < length:
-                break
-            assert head.startswith(b"HTTP/1.1 200 OK\r\n")
-            bodies.append(rest[:length])
-            data = rest[length:]
-    assert data == b""
+    # The bodies, in order. No more than them is there to be read.
+    bodies = []
+    with client.makefile("rb") as answers:
+        for _ in range(count):
+            assert answers.readline() == b"HTTP/1.1 200 OK\r\n", f"the connection ended after {len(bodies)} answers"
+            headers = [line.lower() for line in iter(answers.readline, b"\r\n")]
+            [length] = [int(line.partition(b":")[2]) for line in headers if line.startswith(b"content-length:")]
+            bodies.append(answers.read(length))
     return bodies
 
 
