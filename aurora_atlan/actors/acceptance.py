@@ -44,7 +44,7 @@ from aurora_atlan.persistence.records import ID_MAX, QUANTITY_MAX, NewJob
 
 log = logging.getLogger(__name__)
 
-# A journal that dies is noticed within this time by those who wait for it.
+# A journal that dies without refusing those who wait for it is noticed by them within twice this time.
 _LOOK_UP_S = 0.1
 # How long to look for the answer that a repeated key had: it only says so sooner.
 _LOOK_BACK_S = 0.25

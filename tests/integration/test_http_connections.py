@@ -453,20 +453,21 @@ def test_a_pool_that_stops_drops_what_waits_and_lets_end_what_is_under_way() -> 
 
 def test_no_request_is_lost_among_many_threads() -> None:
     """Added from eight threads at once, every one is served once."""
-    workers, served_by = Workers("pool", 5), []  # type: ignore[var-annotated]
-    barrier = threading.Barrier(8)
+    workers, barrier = Workers("pool", 5), threading.Barrier(8)
+    # Of each connection, by whom it was served.
+    served: list[list[str]] = [[] for _ in range(4000)]
 
-    def add() -> None:
+    def add(mine: list[list[str]]) -> None:
         barrier.wait()
-        for _ in range(500):
+        for served_by in mine:
             workers.add_task(_Connection(served_by))  # type: ignore[arg-type]
 
-    adders = [threading.Thread(target=add) for _ in range(8)]
+    adders = [threading.Thread(target=add, args=(served[first::8],)) for first in range(8)]
     for adder in adders:
         adder.start()
     for adder in adders:
         adder.join()
-    wait_until(lambda: len(served_by) == 4000, 10, "all are served")
+    wait_until(lambda: all(served), 10, "all are served")
     workers.join(5)
 
-    assert len(served_by) == 4000
+    assert {len(served_by) for served_by in served} == {1}
