@@ -341,29 +341,26 @@ def _active(length: int, meta: Sequence[bytes | None]) -> int:
     return max(0, min(length, handed_in - last_decided))
 
 
-def _enqueueings(jobs: Sequence[NewJob], reply: list[Any]) -> list[Enqueueing]:
-    last_decided, pace, jitter, now, forgettable, *answers = reply
+def _enqueueings(jobs: Sequence[NewJob], reply: bytes) -> list[Enqueueing]:
+    head = reply.split(b" ", 5)
+    last_decided, pace, jitter, now = map(int, head[:4])
+    forgettable = head[4] == b"1"
     pace_s, jitter_s, accepted_at = pace / 1_000_000, jitter / 1_000_000, time_of(now)
     enqueueings: list[Enqueueing] = []
-    for job, answer in zip(jobs, answers, strict=True):
-        match answer:
-            case int(number):
-                enqueueings.append(
-                    Enqueued(
-                        _numbered(job, number, accepted_at),
-                        last_decided,
-                        pace_s,
-                        known=False,
-                        jitter_s=jitter_s,
-                        forgettable=forgettable == 1,
-                    )
-                )
-            case [number, accepted, decided]:
-                before = _numbered(job, number, time_of(accepted))
-                done = decided == 1
-                enqueueings.append(Enqueued(before, last_decided, pace_s, known=True, decided=done, jitter_s=jitter_s))
-            case word:
-                enqueueings.append(_REFUSALS[word])
+    for job, answer in zip(jobs, head[5].split(b" "), strict=True):
+        if answer.isdigit():
+            accepted = _numbered(job, int(answer), accepted_at)
+            enqueueings.append(
+                Enqueued(accepted, last_decided, pace_s, known=False, jitter_s=jitter_s, forgettable=forgettable)
+            )
+        elif answer.startswith(b"known:"):
+            _, number, at, decided = answer.split(b":")
+            before = _numbered(job, int(number), time_of(int(at)))
+            enqueueings.append(
+                Enqueued(before, last_decided, pace_s, known=True, decided=decided == b"1", jitter_s=jitter_s)
+            )
+        else:
+            enqueueings.append(_REFUSALS[answer])
     return enqueueings
 
 
