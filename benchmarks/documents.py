@@ -23,9 +23,9 @@ _WIDTH = 120
 _METHOD = """\
 `make bench` starts a PostgreSQL and a Redis of its own, as the product starts and configures them: every commit and
 every accepted booking is on disk before it is answered. All scenarios are measured in one run, in turns, {rounds}
-times each, {seconds} seconds of load at a time; every figure is the median over the rounds. {placement} The baselines
-are placed in the same way, and get the same requests. They take the same scheduling policy and settings of the garbage
-collector, too; once more without, as told.
+times each, {seconds} seconds of load at a time; every figure is the median over the rounds, and every ratio the median
+of the rounds' own ratios. {placement} The baselines are placed in the same way, and get the same requests. They take
+the same scheduling policy and settings of the garbage collector, too; once more without, as told.
 
 Load comes from wrk over {connections} connections. Every request that books is another user's, with a token that the
 server has not seen lately, for an event made for that measurement. What was accepted and confirmed is counted in the

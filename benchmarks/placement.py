@@ -7,10 +7,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from aurora_atlan.commands.affinity import choose_cores
+
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """The cores of this machine, shared out as the command line does it; all empty where a system does not pin."""
+    """The cores of this machine, shared out as the command line does it; all empty where nothing is pinned."""
 
     allowed: frozenset[int]
     serving: frozenset[int]
@@ -19,7 +21,7 @@ class Placement:
     def describe(self) -> str:
         """Say in words who runs where."""
         if not self.allowed:
-            return "Nothing is pinned: this system does not pin."
+            return "Nothing is pinned: there is one core, or this system does not pin."
         return (
             f"The serving process runs on core {_listed(self.serving)}; PostgreSQL, Redis and the load generator on "
             f"core {_listed(self.others)}."
@@ -27,13 +29,11 @@ class Placement:
 
 
 def choose_placement() -> Placement:
-    """Share out the cores that this process may use."""
-    if not hasattr(os, "sched_getaffinity"):
+    """Share out the cores that this process may use as ``AURORA_CPU_AFFINITY=auto`` does."""
+    cores = choose_cores("auto")
+    if cores.serving is None:
         return Placement(frozenset(), frozenset(), frozenset())
-    allowed = frozenset(os.sched_getaffinity(0))
-    # The last: the first ones serve the interrupts.
-    serving = frozenset({max(allowed)})
-    return Placement(allowed, serving, allowed - serving or allowed)
+    return Placement(cores.allowed, cores.serving, cores.allowed - cores.serving)
 
 
 @contextmanager

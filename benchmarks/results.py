@@ -33,14 +33,31 @@ class Results:
 
     def median(self, scenario: str, figure: str) -> float | None:
         """Return the median of a figure over the rounds; None where it was not measured."""
-        values = [sample[figure] for sample in self.samples.get(scenario, ()) if figure in sample]
+        values = self._values(scenario, figure)
         return statistics.median(values) if values else None
+
+    def ratio(self, figure: tuple[str, str], per: tuple[str, str]) -> float | None:
+        """Return the median of the rounds' ratios of two figures, each given by scenario and name.
+
+        None where one was not measured; where one is missing in some round, the ratio of the medians.
+        """
+        values, others = self._values(*figure), self._values(*per)
+        if not values or not others:
+            return None
+        if len(values) != len(others):
+            values, others = [statistics.median(values)], [statistics.median(others)]
+        if not all(others):
+            return None
+        return statistics.median(value / other for value, other in zip(values, others, strict=True))
 
     def medians(self, scenario: str) -> Sample:
         """Return the medians of all figures of a scenario."""
         figures = dict.fromkeys(figure for sample in self.samples.get(scenario, ()) for figure in sample)
         found = ((figure, self.median(scenario, figure)) for figure in figures)
         return {figure: value for figure, value in found if value is not None}
+
+    def _values(self, scenario: str, figure: str) -> list[float]:
+        return [sample[figure] for sample in self.samples.get(scenario, ()) if figure in sample]
 
 
 def percentile(values: Sequence[float], share: float) -> float:

@@ -31,19 +31,20 @@ def _waiting(count: int) -> Scenario:
     return Scenario(f"waiting-{count}", title, "growth", partial(growth.accept_behind, waiting=count))
 
 
+# What is compared stands side by side: a machine varies more from minute to minute than from one load to the next.
 SERVED = (
+    Scenario("limited", "Book one hot event with rate limits on", "switches", booking.book_limited),
+    Scenario("everysec", "Book one hot event, appendfsync everysec", "durability", booking.book_everysec),
     Scenario("hot", "Book one hot event", "booking", booking.book_hot),
+    Scenario("unmeasured", "Book one hot event with metrics off", "switches", booking.book_unmeasured),
     Scenario("bare", "Baseline: bare Falcon, waitress and PyJWT", "baselines", baselines.bare),
+    Scenario("many", "Book 64 events", "booking", booking.book_many),
+    Scenario("zipf", "Book 1,000 events by Zipf's law", "booking", booking.book_zipf),
+    Scenario("rowlock-many", "Baseline: a row lock per request, 64 events", "baselines", baselines.row_lock_many),
+    Scenario("rowlock-hot", "Baseline: a row lock per request, one hot event", "baselines", baselines.row_lock_hot),
     Scenario(
         "bare-untuned", "Baseline: the same without SCHED_BATCH and gc.freeze", "baselines", baselines.bare_untuned
     ),
-    Scenario("rowlock-hot", "Baseline: a row lock per request, one hot event", "baselines", baselines.row_lock_hot),
-    Scenario("many", "Book 64 events", "booking", booking.book_many),
-    Scenario("rowlock-many", "Baseline: a row lock per request, 64 events", "baselines", baselines.row_lock_many),
-    Scenario("zipf", "Book 1,000 events by Zipf's law", "booking", booking.book_zipf),
-    Scenario("everysec", "Book one hot event, appendfsync everysec", "durability", booking.book_everysec, after="hot"),
-    Scenario("limited", "Book one hot event with rate limits on", "switches", booking.book_limited),
-    Scenario("unmeasured", "Book one hot event with metrics off", "switches", booking.book_unmeasured),
     Scenario("half", "Book one hot event at half of that rate", "latency", latency.half_of_saturation, after="hot"),
     Scenario("sellout", "Sell 500 seats to 5,000 buyers", "sellout", sellout.sell_out),
     Scenario("list", "List 100 events", "reads", reading.list_events),

@@ -58,11 +58,9 @@ def judged(results: Results) -> list[Verdict]:
 
 
 def _value(results: Results, target: Target) -> float | None:
-    value = results.median(*target.figure)
-    if target.per is None or value is None:
-        return value
-    other = results.median(*target.per)
-    return value / other if other else None
+    if target.per is None:
+        return results.median(*target.figure)
+    return results.ratio(target.figure, target.per)
 
 
 def _shown(value: float, unit: str) -> str:

@@ -9,9 +9,11 @@ sched(7). Only the command line pins; an embedding program is left alone.
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import psutil
@@ -19,6 +21,8 @@ import psutil
 from aurora_atlan.config import ConfigurationError
 
 _SAMPLE_S = 0.1
+_BUSY_STEP_PERCENT = 25.0
+_INTERRUPTS = Path("/proc/interrupts")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +68,9 @@ class Cores:
 def choose_cores(wanted: Literal["auto", "off"] | tuple[int, ...]) -> Cores:
     """Choose the cores for a setting of AURORA_CPU_AFFINITY.
 
-    ``auto`` takes the least busy one of those that this process may use, and none where there is only
-    one or the system does not pin. Raises :class:`ConfigurationError` for a core that may not be used.
+    ``auto`` takes an idle one of those that this process may use, and of several the one that devices interrupt
+    least; none where there is only one or the system does not pin. Raises :class:`ConfigurationError` for a core
+    that may not be used.
     """
     if not hasattr(os, "sched_getaffinity"):
         if isinstance(wanted, tuple):
@@ -75,7 +80,7 @@ def choose_cores(wanted: Literal["auto", "off"] | tuple[int, ...]) -> Cores:
     if wanted == "off" or (wanted == "auto" and len(allowed) == 1):
         return Cores(allowed)
     if wanted == "auto":
-        return Cores(allowed, frozenset({_least_busy(allowed)}))
+        return Cores(allowed, frozenset({_quietest(allowed)}))
     serving = frozenset(wanted)
     if not serving <= allowed:
         raise ConfigurationError(
@@ -84,10 +89,25 @@ def choose_cores(wanted: Literal["auto", "off"] | tuple[int, ...]) -> Cores:
     return Cores(allowed, serving)
 
 
-def _least_busy(allowed: frozenset[int]) -> int:
+def _quietest(allowed: frozenset[int]) -> int:
     busy = dict(enumerate(psutil.cpu_percent(interval=_SAMPLE_S, percpu=True)))
-    # Among equals the last: the first ones serve the interrupts.
-    return min(allowed, key=lambda core: (busy.get(core, 0.0), -core))
+    interrupts = _device_interrupts()
+    # So short a look tells a busy core from an idle one, and no more.
+    return min(allowed, key=lambda core: (busy.get(core, 0.0) // _BUSY_STEP_PERCENT, interrupts[core], -core))
+
+
+def _device_interrupts() -> Counter[int]:
+    # How often each core had to see to a device since the machine started: a device stays with its core, and every sync
+    # of a disk is a few interrupts. See proc_interrupts(5); only the lines of devices begin with a number.
+    counts: Counter[int] = Counter()
+    with suppress(OSError, ValueError):
+        head, *lines = _INTERRUPTS.read_text(encoding="ascii").splitlines()
+        cores = [int(name.removeprefix("CPU")) for name in head.split()]
+        for line in lines:
+            number, _, columns = line.partition(":")
+            if number.strip().isdigit():
+                counts.update(dict(zip(cores, map(int, columns.split()[: len(cores)]), strict=True)))
+    return counts
 
 
 def _schedule(policy: str) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import psutil
 import pytest
 
+from aurora_atlan.commands import affinity
 from aurora_atlan.commands.affinity import Cores, choose_cores
 from aurora_atlan.config import ConfigurationError
 
@@ -48,6 +50,14 @@ def busy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(psutil, "cpu_percent", lambda **_: [90.0, 5.0, 0.0, 50.0])
 
 
+@pytest.fixture(autouse=True)
+def interrupts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """What the system tells of interrupts; nothing, unless a test writes it."""
+    path = tmp_path / "interrupts"
+    monkeypatch.setattr(affinity, "_INTERRUPTS", path)
+    return path
+
+
 @pytest.mark.usefixtures("busy", "pinned")
 def test_auto_takes_the_least_busy_core_that_may_be_used():
     assert choose_cores("auto") == Cores(frozenset({0, 1, 3}), frozenset({1}))
@@ -56,6 +66,38 @@ def test_auto_takes_the_least_busy_core_that_may_be_used():
 @pytest.mark.usefixtures("pinned")
 def test_among_equally_busy_cores_the_last_is_taken(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(psutil, "cpu_percent", lambda **_: [0.0, 0.0, 0.0, 0.0])
+
+    assert choose_cores("auto").serving == {3}
+
+
+@pytest.mark.usefixtures("pinned")
+def test_among_idle_cores_the_one_that_devices_interrupt_least_is_taken(
+    monkeypatch: pytest.MonkeyPatch, interrupts: Path
+):
+    """Timers and calls between cores are everybody's, and a core that is off has no column."""
+    monkeypatch.setattr(psutil, "cpu_percent", lambda **_: [3.0, 0.0, 0.0, 9.0])
+    interrupts.write_text(
+        "           CPU0       CPU1       CPU3\n"
+        " 36:        500          0       2000  PCI-MSIX-0000:00:02.0   1-edge      virtio1-req.0\n"
+        "  9:          0        700          0  IO-APIC   9-fasteoi   acpi\n"
+        "LOC:  900000000          0          0  Local timer interrupts\n"
+        "ERR:          7\n"
+    )
+
+    assert choose_cores("auto").serving == {0}
+
+
+@pytest.mark.usefixtures("busy", "pinned")
+def test_a_busy_core_is_not_taken_for_the_few_interrupts_it_has(interrupts: Path):
+    interrupts.write_text("  CPU0 CPU1 CPU2 CPU3\n 36: 0 8 8 8 disk\n")
+
+    assert choose_cores("auto").serving == {1}
+
+
+@pytest.mark.usefixtures("pinned")
+def test_what_tells_nothing_of_interrupts_is_passed_over(monkeypatch: pytest.MonkeyPatch, interrupts: Path):
+    monkeypatch.setattr(psutil, "cpu_percent", lambda **_: [0.0, 0.0, 0.0, 0.0])
+    interrupts.write_text("no table\n")
 
     assert choose_cores("auto").serving == {3}
 
