@@ -135,6 +135,7 @@ def test_a_known_job_stays_known_after_its_decision(jobs: JobStore) -> None:
 
     assert isinstance(again, Enqueued)
     assert again.known
+    assert again.decided
     assert (again.job.queue_number, again.last_decided) == (job.queue_number, job.queue_number)
     assert _pending(jobs) == []
 
@@ -626,6 +627,23 @@ def test_limits_are_met_in_the_middle_of_a_call(jobs: JobStore, redis_client: re
 
     assert [type(answer) for answer in answers] == [Enqueued, Enqueued, UserCrowded, Enqueued, QueueFull]
     assert [job.queue_number for job in _pending(small)] == [1, 2, 3]
+    # An actor takes a gap for jobs that it was not told of, and reads the stream.
+    assert small.next_numbers([EVENT]) == [4]
+
+
+def test_a_call_that_fails_midway_leaves_a_queue_that_goes_on(jobs: JobStore, redis_client: redis.Redis) -> None:
+    """What came before the failure is accepted, and no number is given again, which Redis would refuse for ever."""
+    [first] = _fill(jobs, 1)
+    broken = _new(3)
+    redis_client.set(f"{{aa:{shard_of_event(EVENT):02d}}}:job:{broken.job_id}", "not a hash")
+
+    with pytest.raises(StoreError):
+        jobs.enqueue([_new(2), broken, _new(4)])
+    [later] = jobs.enqueue([_new(5)])
+
+    numbers = [job.queue_number for job in _pending(jobs)]
+    assert numbers == [first.queue_number, 2, _accepted(later).queue_number]
+    assert numbers == sorted(set(numbers))
 
 
 def test_many_events_are_seeded_at_once(jobs: JobStore) -> None:
