@@ -34,8 +34,8 @@ the saturation wrk is held to half the rate that it reached in the same round, w
 second and asks for its answer every 2 ms. The engine without HTTP is a process that embeds the supervisor and books
 from {threads} threads.
 
-After each measurement the database is vacuumed, analysed and written to disk, so that PostgreSQL does not do so
-during the next one.
+After each measurement the database is vacuumed, analysed and written to disk, and Redis rewrites its file, so that
+they do not do so during the next one.
 
 Afterwards the audit recomputes everything that was booked. An audit that is not clean, an answer that is wrong or a
 request that fails makes the run fail."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, LiteralString
 
 import psycopg
+import redis
 
 from aurora_atlan.config import Settings
 from aurora_atlan.persistence.audit import Auditor
@@ -99,9 +100,17 @@ class Installation:
         self._connection.close()
 
     def settle(self) -> None:
-        """Let PostgreSQL put in order what was written, so that it does not do so during the next measurement."""
+        """Let the stores put in order what was written, so that they do not do so during the next measurement.
+
+        Raises MeasurementError when Redis takes a minute.
+        """
         self.run("VACUUM (ANALYZE)")
         self.run("CHECKPOINT")
+        assert self.settings.redis_url is not None
+        with redis.Redis.from_url(self.settings.redis_url) as client:
+            self._wait_until(lambda: not _rewrites(client), "rewriting Redis' file")
+            client.bgrewriteaof()
+            self._wait_until(lambda: not _rewrites(client), "rewriting Redis' file")
 
     def run(self, statement: LiteralString, *parameters: Any) -> None:
         """Run one statement as the owner of the database."""
@@ -125,10 +134,13 @@ class Installation:
 
     def wait_idle(self) -> None:
         """Wait until every accepted job has its answer, in both stores; raises MeasurementError after a minute."""
+        self._wait_until(lambda: not self.queue.events_with_work(1), "deciding its jobs")
+
+    def _wait_until(self, done: Callable[[], bool], what: str) -> None:
         deadline = time.monotonic() + _IDLE_WITHIN_S
-        while self.queue.events_with_work(1):
+        while not done():
             if time.monotonic() > deadline:
-                raise MeasurementError(f"jobs of {self.name} are undecided after {_IDLE_WITHIN_S:g} s")
+                raise MeasurementError(f"{self.name}: {what} takes more than {_IDLE_WITHIN_S:g} s")
             time.sleep(_POLL_S)
 
     def decisions(self, event_ids: list[int]) -> Decisions:
@@ -140,3 +152,8 @@ class Installation:
         """Audit the database as ``aurora-atlan audit`` does, and return what is wrong with it, in sentences."""
         report = Auditor(Database(self.settings)).run()
         return [violation.sentence for event in report.events for violation in event.violations]
+
+
+def _rewrites(client: redis.Redis) -> bool:
+    state: Any = client.info("persistence")
+    return bool(state["aof_rewrite_in_progress"] or state["aof_rewrite_scheduled"])
