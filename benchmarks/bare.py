@@ -14,7 +14,7 @@ import jwt
 import orjson
 import waitress
 
-from aurora_atlan.commands.process import collect_rarely
+from aurora_atlan.commands.process import collect_rarely, spread_waiting_threads
 from benchmarks.crowd import SECRET
 
 # Of 8, 16 and 32 on one core: 8 were as good, 32 some percent worse.
@@ -61,6 +61,7 @@ def serve(booking: object, threads: int) -> None:
     if "UNTUNED" not in os.environ:
         # As the product does. It is worth a sixth here, too.
         os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+        spread_waiting_threads()
         collect_rarely()
     # It would write a line for every request that waits for a thread.
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)

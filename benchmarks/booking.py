@@ -9,7 +9,7 @@ from benchmarks import plan
 from benchmarks.installation import Installation
 from benchmarks.judging import figures, judge
 from benchmarks.results import MeasurementError, Sample
-from benchmarks.world import LIMITED, UNMEASURED, World
+from benchmarks.world import LIMITED, UNMEASURED, USUAL, World
 
 
 def book_hot(world: World) -> Sample:
@@ -43,6 +43,11 @@ def book_limited(world: World) -> Sample:
     """Book one event while attempts are counted by user and by address; the one address may ask without end."""
     environ = {"AURORA_RATE_LIMITS": "on", "AURORA_RATE_LIMIT_BOOKING_IP": "10000000/second"}
     return _book_hot_of(world, world.installation(LIMITED, environ=environ))
+
+
+def book_usual(world: World) -> Sample:
+    """Book one event with neither changed, in a database that has seen as much as those of the other two."""
+    return _book_hot_of(world, world.installation(USUAL))
 
 
 def book_unmeasured(world: World) -> Sample:

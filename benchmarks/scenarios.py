@@ -34,9 +34,10 @@ def _waiting(count: int) -> Scenario:
 # What is compared stands side by side: a machine varies more from minute to minute than from one load to the next.
 SERVED = (
     Scenario("limited", "Book one hot event with rate limits on", "switches", booking.book_limited),
+    Scenario("usual", "Book one hot event with neither, in a like database", "switches", booking.book_usual),
+    Scenario("unmeasured", "Book one hot event with metrics off", "switches", booking.book_unmeasured),
     Scenario("everysec", "Book one hot event, appendfsync everysec", "durability", booking.book_everysec),
     Scenario("hot", "Book one hot event", "booking", booking.book_hot),
-    Scenario("unmeasured", "Book one hot event with metrics off", "switches", booking.book_unmeasured),
     Scenario("bare", "Baseline: bare Falcon, waitress and PyJWT", "baselines", baselines.bare),
     Scenario("many", "Book 64 events", "booking", booking.book_many),
     Scenario("zipf", "Book 1,000 events by Zipf's law", "booking", booking.book_zipf),

@@ -109,8 +109,8 @@ TARGETS = (
     Target(
         "Hot event, appendfsync always to everysec", _confirmed("hot"), "%", at_least=0.9, per=_confirmed("everysec")
     ),
-    Target("Hot event, rate limits on to off", _confirmed("limited"), "%", at_least=0.9, per=_confirmed("hot")),
-    Target("Hot event, metrics on to off", _confirmed("hot"), "%", at_least=0.9, per=_confirmed("unmeasured")),
+    Target("Hot event, rate limits on to off", _confirmed("limited"), "%", at_least=0.9, per=_confirmed("usual")),
+    Target("Hot event, metrics on to off", _confirmed("usual"), "%", at_least=0.9, per=_confirmed("unmeasured")),
     Target("List of 100 events, to bare", _answered("list"), "%", at_least=0.75, per=_answered("bare")),
     Target("List of 100 events, to a bare GET of two words", _answered("list"), "%", per=_answered("bare-read")),
     Target("One event", _answered("event"), "/s"),

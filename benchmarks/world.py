@@ -19,10 +19,11 @@ from benchmarks.stores import Stores
 from benchmarks.usage import Meter
 
 ENGINE = "engine"
+USUAL = "usual"
 LIMITED = "limited"
 UNMEASURED = "unmeasured"
 _MAIN = "aurora"
-_AUDITED = (_MAIN, LIMITED, UNMEASURED, ENGINE)
+_AUDITED = (_MAIN, USUAL, LIMITED, UNMEASURED, ENGINE)
 _ROW_LOCK = "row_lock"
 
 Process = TypeVar("Process", Server, Engine)

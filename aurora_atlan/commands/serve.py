@@ -12,7 +12,7 @@ import click
 from aurora_atlan.commands.affinity import Cores, choose_cores
 from aurora_atlan.commands.demo import create_demo_events
 from aurora_atlan.commands.errors import SettingError
-from aurora_atlan.commands.process import collect_rarely, give_back_large_blocks
+from aurora_atlan.commands.process import collect_rarely, give_back_large_blocks, spread_waiting_threads
 from aurora_atlan.commands.signals import ForcedStop, StopSignals
 from aurora_atlan.commands.welcome import welcome
 from aurora_atlan.config import ConfigurationError, Settings
@@ -67,6 +67,7 @@ def serve(settings: Settings) -> None:
     if settings.ops_port is not None:
         bind(settings.ops_host, settings.ops_port, setting="AURORA_OPS_PORT").close()
     give_back_large_blocks()
+    spread_waiting_threads()
     cores = choose_cores(settings.cpu_affinity)
     with StopSignals() as signals, EmbeddedServers(settings, purpose="serve") as servers:
         with cores.elsewhere():
