@@ -27,8 +27,8 @@ times each, {seconds} seconds of load at a time; every figure is the median over
 of the rounds' own ratios. {placement} The baselines are placed in the same way, and get the same requests. They take
 the same scheduling policy and settings of the garbage collector, too; once more without, as told.
 
-A database that has seen more bookings takes a little longer. So what is compared is measured in databases that
-have seen as much: rate limits and metrics in three of their own.
+A database that has seen more bookings takes a little longer. So rate limits and metrics are compared in three databases
+of their own, which have seen as much.
 
 Load comes from wrk over {connections} connections. Every request that books is another user's, with a token that the
 server has not seen lately, for an event made for that measurement. What was accepted and confirmed is counted in the

@@ -21,7 +21,7 @@ import psutil
 from aurora_atlan.config import ConfigurationError
 
 _SAMPLE_S = 0.1
-_BUSY_STEP_PERCENT = 25.0
+_BUSY_STEP_PERCENT = 10.0
 _INTERRUPTS = Path("/proc/interrupts")
 
 
@@ -107,7 +107,9 @@ def _device_interrupts() -> Counter[int]:
             number, _, columns = line.partition(":")
             if number.strip().isdigit():
                 counts.update(dict(zip(cores, map(int, columns.split()[: len(cores)]), strict=True)))
-    return counts
+        return counts
+    # Half a table would mislead.
+    return Counter()
 
 
 def _schedule(policy: str) -> None:

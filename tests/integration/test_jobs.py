@@ -167,10 +167,13 @@ def test_a_refused_job_leaves_no_trace(make_jobs: Callable[..., JobStore], redis
     jobs.seed(EVENT, highest_number=0, last_decided=0)
     jobs.enqueue([_new(1)])
     before = {key: redis_client.dump(key) for key in redis_client.scan_iter()}
+    written = redis_client.info("persistence")["aof_current_size"]
 
     assert jobs.enqueue([_new(1)]) == [UserCrowded()]
 
     assert {key: redis_client.dump(key) for key in redis_client.scan_iter()} == before
+    # Nor are they written and taken back, which would cost a sync.
+    assert redis_client.info("persistence")["aof_current_size"] == written
 
 
 def test_a_user_may_have_only_so_many_waiting_for_an_event(make_jobs: Callable[..., JobStore]) -> None:
@@ -478,6 +481,17 @@ def test_the_jitter_is_how_far_batches_were_from_the_pace(jobs: JobStore) -> Non
     [accepted] = jobs.enqueue([_new(9)])
     assert isinstance(accepted, Enqueued)
     assert (accepted.pace_s, accepted.jitter_s) == told[-1]
+
+
+def test_a_pace_that_is_no_whole_number_stops_nobody(jobs: JobStore, redis_client: redis.Redis) -> None:
+    """Whoever put it there: the job is accepted by then, and its caller waits for the answer."""
+    jobs.seed(EVENT, highest_number=0, last_decided=0)
+    redis_client.hset(f"{{aa:{shard_of_event(EVENT):02d}}}:event:{EVENT}:meta", "pace", "2000000.4")
+
+    [answer] = jobs.enqueue([_new()])
+
+    assert isinstance(answer, Enqueued)
+    assert answer.pace_s == 2.0
 
 
 def test_a_pace_that_is_older_than_the_jitter_gets_one(jobs: JobStore, redis_client: redis.Redis) -> None:

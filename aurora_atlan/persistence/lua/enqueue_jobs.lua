@@ -49,13 +49,14 @@ local function answer(i, job, user, quantity, request)
   if waiting >= depth_max then
     return 'full'
   end
-  if redis.call('HINCRBY', KEYS[3], user, 1) > user_jobs_max then
-    redis.call('HINCRBY', KEYS[3], user, -1)
+  -- Read before anything is written: a refusal costs no sync, and is given in a full Redis, too.
+  if tonumber(redis.call('HGET', KEYS[3], user) or 0) >= user_jobs_max then
     return 'crowded'
   end
   if not noted then
     note_next(number + #KEYS - i + 1)
   end
+  redis.call('HINCRBY', KEYS[3], user, 1)
   local given = string.format('%.0f', number)
   -- The entry's id is the queue number: the stream is the order, and can be read from any number on.
   redis.call('XADD', KEYS[1], given .. '-0',
@@ -69,7 +70,11 @@ end
 
 local waited = waiting
 local whole = meta[6] and now < tonumber(meta[6]) + ARGV[4] * 1000000
-local reply = {meta[2] or '0', meta[3] or '0', meta[4] or '0', now_text, whole and '0' or '1'}
+local function whole_number(text)
+  return string.format('%.0f', tonumber(text or 0))
+end
+
+local reply = {whole_number(meta[2]), whole_number(meta[3]), whole_number(meta[4]), now_text, whole and '0' or '1'}
 for i = 5, #KEYS do
   local arg = 4 * i - 15
   reply[i + 1] = answer(i, ARGV[arg], ARGV[arg + 1], ARGV[arg + 2], ARGV[arg + 3])
