@@ -6,10 +6,10 @@ All keys of an event share one hash tag, ``{aa:NN}``, so that they share a slot 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 import redis
@@ -32,6 +32,11 @@ from aurora_atlan.persistence.records import Job, Kind, NewJob, Outcome, Reason
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+
+T = TypeVar("T")
+
+# So many jobs make a call of a script: what it costs by itself is little then, and nobody waits for long behind it.
+_CALL_JOBS = 64
 
 
 @dataclass(slots=True)
@@ -79,10 +84,8 @@ class Conflict:
 
 Enqueueing = Enqueued | Unseeded | EventGone | QueueFull | UserCrowded | Conflict
 
-_UNSEEDED = Unseeded()
-
 _REFUSALS: dict[bytes, Enqueueing] = {
-    b"unseeded": _UNSEEDED,
+    b"unseeded": Unseeded(),
     b"gone": EventGone(),
     b"full": QueueFull(),
     b"crowded": UserCrowded(),
@@ -189,16 +192,15 @@ class JobStore:
 
     def enqueue(self, jobs: Sequence[NewJob]) -> list[Enqueueing]:
         """Accept the jobs in this order, each on its own, in one round trip."""
-        of_event: dict[int, list[int]] = {}
-        for index, job in enumerate(jobs):
-            of_event.setdefault(job.event_id, []).append(index)
-        groups = [[jobs[index] for index in indexes] for indexes in of_event.values()]
-        replies = self._scripts.run([self._enqueue_call(group) for group in groups])
-        answers: list[Enqueueing] = [_UNSEEDED] * len(jobs)
-        for indexes, group, reply in zip(of_event.values(), groups, replies, strict=True):
-            for index, answer in zip(indexes, _enqueueings(group, reply), strict=True):
-                answers[index] = answer
-        return answers
+        of_event: dict[int, list[NewJob]] = {}
+        for job in jobs:
+            of_event.setdefault(job.event_id, []).append(job)
+        calls = list(_divided(list(of_event.values()), len))
+        replies = self._scripts.run([self._enqueue_call(groups) for groups in calls])
+        answers: dict[int, Iterator[Enqueueing]] = {}
+        for groups, reply in zip(calls, replies, strict=True):
+            answers.update(_enqueueings(groups, reply))
+        return [next(answers[job.event_id]) for job in jobs]
 
     def seed(self, event_id: int, *, highest_number: int, last_decided: int) -> None:
         """Let the event's numbers start above ``highest_number``, unless they have started already."""
@@ -238,7 +240,8 @@ class JobStore:
 
     def finish(self, finishes: Sequence[Finish]) -> None:
         """Take decided jobs out of the queue and note their outcomes, in one round trip; repeatable."""
-        self._scripts.run([self._finish_call(finish) for finish in finishes])
+        calls = _divided(finishes, lambda finish: len(finish.jobs))
+        self._scripts.run([self._finish_call(together) for together in calls])
 
     def status(self, job_id: UUID) -> QueuedStatus | None:
         """Read what Redis knows of the job; None when that is nothing."""
@@ -290,43 +293,41 @@ class JobStore:
             replies: list[list[tuple[bytes, float]]] = pipeline.execute()
         return sorted((since, int(event_id)) for reply in replies for event_id, since in reply)
 
-    def _enqueue_call(self, jobs: Sequence[NewJob]) -> scripts.Call:
-        event_id = jobs[0].event_id
-        tag = event_tag(event_id)
-        event = f"{tag}event:{event_id}:"
-        keys = [event + "jobs", event + "meta", event + "users", tag + "pending"]
-        arguments: list[scripts.Argument] = [event_id, self._depth_max, self._user_jobs_max, self._ttl_s]
-        for job in jobs:
-            job_id = str(job.job_id)
-            keys.append(f"{tag}job:{job_id}")
-            arguments += (job_id, job.user_id, job.quantity, job.request_id or "")
+    def _enqueue_call(self, groups: Sequence[Sequence[NewJob]]) -> scripts.Call:
+        keys: list[str] = []
+        arguments: list[scripts.Argument] = [self._depth_max, self._user_jobs_max, self._ttl_s]
+        for jobs in groups:
+            event_id = jobs[0].event_id
+            tag = event_tag(event_id)
+            event = f"{tag}event:{event_id}:"
+            keys += (event + "jobs", event + "meta", event + "users", tag + "pending")
+            arguments += (event_id, len(jobs))
+            for job in jobs:
+                keys.append(f"{tag}job:{job.job_id}")
+                arguments += (job.user_id, job.quantity, job.request_id or "")
         return scripts.Call(self._enqueue, keys, arguments)
 
-    def _finish_call(self, finish: Finish) -> scripts.Call:
-        tag = event_tag(finish.event_id)
-        event = f"{tag}event:{finish.event_id}:"
-        keys = [event + "jobs", event + "meta", event + "users", tag + "pending", tag + COMPLETED, tag + FAILED]
-        arguments: list[scripts.Argument] = [
-            finish.event_id,
-            finish.last_decided,
-            self._ttl_s,
-            round(finish.pace_s * 1_000_000),
-            tag + "decided",
-        ]
-        for finished in finish.jobs:
-            job, outcome = finished.job, finished.outcome
-            job_id = str(job.job_id)
-            keys.append(f"{tag}job:{job_id}")
-            arguments += (
-                job.queue_number,
-                job.user_id,
-                job_id,
-                COMPLETED if outcome.kind is Kind.CONFIRMED else FAILED,
-                outcome.reason or "",
-                outcome.booking_id or "",
-                (outcome.decided_at - _EPOCH) // _MICROSECOND,
-                finished.attempts,
-            )
+    def _finish_call(self, finishes: Sequence[Finish]) -> scripts.Call:
+        keys: list[str] = []
+        arguments: list[scripts.Argument] = [self._ttl_s]
+        for finish in finishes:
+            tag = event_tag(finish.event_id)
+            event = f"{tag}event:{finish.event_id}:"
+            keys += (event + "jobs", event + "meta", event + "users", tag + "pending", tag + COMPLETED, tag + FAILED)
+            pace = round(finish.pace_s * 1_000_000)
+            arguments += (finish.event_id, finish.last_decided, pace, tag + "decided", len(finish.jobs))
+            for finished in finish.jobs:
+                job, outcome = finished.job, finished.outcome
+                keys.append(f"{tag}job:{job.job_id}")
+                arguments += (
+                    job.queue_number,
+                    job.user_id,
+                    COMPLETED if outcome.kind is Kind.CONFIRMED else FAILED,
+                    outcome.reason or "",
+                    outcome.booking_id or "",
+                    (outcome.decided_at - _EPOCH) // _MICROSECOND,
+                    finished.attempts,
+                )
         return scripts.Call(self._finish, keys, arguments)
 
 
@@ -341,27 +342,57 @@ def _active(length: int, meta: Sequence[bytes | None]) -> int:
     return max(0, min(length, handed_in - last_decided))
 
 
-def _enqueueings(jobs: Sequence[NewJob], reply: bytes) -> list[Enqueueing]:
-    head = reply.split(b" ", 5)
-    last_decided, pace, jitter, now = map(int, head[:4])
-    forgettable = head[4] == b"1"
-    pace_s, jitter_s, accepted_at = pace / 1_000_000, jitter / 1_000_000, time_of(now)
-    enqueueings: list[Enqueueing] = []
-    for job, answer in zip(jobs, head[5].split(b" "), strict=True):
-        if answer.isdigit():
-            accepted = _numbered(job, int(answer), accepted_at)
-            enqueueings.append(
-                Enqueued(accepted, last_decided, pace_s, known=False, jitter_s=jitter_s, forgettable=forgettable)
-            )
-        elif answer.startswith(b"known:"):
-            _, number, at, decided = answer.split(b":")
-            before = _numbered(job, int(number), time_of(int(at)))
-            enqueueings.append(
-                Enqueued(before, last_decided, pace_s, known=True, decided=decided == b"1", jitter_s=jitter_s)
-            )
-        else:
-            enqueueings.append(_REFUSALS[answer])
-    return enqueueings
+def _divided(parts: Sequence[T], jobs_of: Callable[[T], int]) -> Iterator[list[T]]:
+    # Into calls of about as many jobs.
+    together: list[T] = []
+    jobs = 0
+    for part in parts:
+        together.append(part)
+        jobs += jobs_of(part)
+        if jobs >= _CALL_JOBS:
+            yield together
+            together, jobs = [], 0
+    if together:
+        yield together
+
+
+def _enqueueings(groups: Sequence[Sequence[NewJob]], reply: bytes) -> Iterator[tuple[int, Iterator[Enqueueing]]]:
+    words = iter(reply.split(b" "))
+    accepted_at = time_of(int(next(words)))
+    for jobs in groups:
+        last_decided, pace, jitter = int(next(words)), int(next(words)), int(next(words))
+        standing = _Standing(last_decided, pace / 1_000_000, jitter / 1_000_000, next(words) == b"1", accepted_at)
+        yield jobs[0].event_id, iter([_enqueueing(job, next(words), standing) for job in jobs])
+
+
+@dataclass(slots=True)
+class _Standing:
+    # Where an event's queue stands.
+    last_decided: int
+    pace_s: float
+    jitter_s: float
+    forgettable: bool
+    now: datetime
+
+
+def _enqueueing(job: NewJob, answer: bytes, event: _Standing) -> Enqueueing:
+    if answer.isdigit():
+        accepted = _numbered(job, int(answer), event.now)
+        return Enqueued(
+            accepted,
+            event.last_decided,
+            event.pace_s,
+            known=False,
+            jitter_s=event.jitter_s,
+            forgettable=event.forgettable,
+        )
+    if answer.startswith(b"known:"):
+        _, number, at, decided = answer.split(b":")
+        before = _numbered(job, int(number), time_of(int(at)))
+        return Enqueued(
+            before, event.last_decided, event.pace_s, known=True, decided=decided == b"1", jitter_s=event.jitter_s
+        )
+    return _REFUSALS[answer]
 
 
 def _numbered(job: NewJob, number: int, accepted_at: datetime) -> Job:
