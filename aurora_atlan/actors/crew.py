@@ -12,6 +12,7 @@ from aurora_atlan.actors.committer import CommitterActor
 from aurora_atlan.actors.journal import JournalActor
 from aurora_atlan.actors.supervised import Ref
 from aurora_atlan.actors.switchboard import Switchboard
+from aurora_atlan.actors.threads import Threads
 from aurora_atlan.config import Settings
 from aurora_atlan.persistence.bookings import BookingStore
 from aurora_atlan.persistence.jobs import JobStore
@@ -38,14 +39,26 @@ class Crew:
         self._patient_jobs = patient_jobs
         self._committing = committing
         self._bookings = bookings
+        # Where there are more events than actors, they come and go all the time.
+        self._threads = Threads("aurora-event")
 
     def start_booking_actor(
         self, cell: EventCell, generation: int, died: Callable[[EventCell, int, BaseException | None], None]
     ) -> Ref:
         """Start an event's actor; raises RuntimeError when no thread is to be had."""
         return BookingActor.start_hidden(
-            cell, generation, self._switchboard, self._patient_jobs, self._settings.batch_max, died
+            cell,
+            generation,
+            self._switchboard,
+            self._patient_jobs,
+            self._settings.batch_max,
+            died,
+            threads=self._threads,
         )
+
+    def dismiss(self, deadline: float) -> None:
+        """Wait for the threads of the events' actors, all of which are told to stop, until ``deadline``."""
+        self._threads.close(deadline)
 
     def start_journal(self, cells: Cells, died: Died) -> Ref:
         """Start the journal."""

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import logging
 import queue
-import threading
 import time
 from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
 import pykka
+
+from aurora_atlan.actors.threads import Threads
 
 log = logging.getLogger(__name__)
 
@@ -33,16 +34,23 @@ class SupervisedActor(pykka.ThreadingActor):
     # A host that forgot to stop us can still exit.
     use_daemon_thread = True
 
-    # The thread that runs the loop, once it runs.
-    thread: threading.Thread | None = None
+    # Where the loop runs; None: in a thread of its own.
+    threads: Threads | None = None
+
+    # Whether the loop has ended, for whatever reason.
+    ended = False
 
     # When the message in hand was begun, or came a step further; None between two messages.
     working_since: float | None = None
 
     @classmethod
-    def start_hidden(cls, *args: Any, **kwargs: Any) -> pykka.ActorRef[Self]:
-        """Start the actor without registering it: the host's broadcast and stop_all pass it by."""
+    def start_hidden(cls, *args: Any, threads: Threads | None = None, **kwargs: Any) -> pykka.ActorRef[Self]:
+        """Start the actor without registering it: the host's broadcast and stop_all pass it by.
+
+        In one of the ``threads``, or in a thread of its own. Raises RuntimeError when none is to be had.
+        """
         actor = cls(*args, **kwargs)
+        actor.threads = threads
         actor._start_actor_loop()
         return actor.actor_ref
 
@@ -51,9 +59,22 @@ class SupervisedActor(pykka.ThreadingActor):
         # The C queue takes a third of the time of pykka's default, queue.Queue.
         return queue.SimpleQueue()
 
+    def _start_actor_loop(self) -> None:
+        # As pykka has it, but for the thread.
+        if self.threads is None:
+            super()._start_actor_loop()
+        else:
+            self.threads.run(self._actor_loop)
+
+    def _actor_loop(self) -> None:
+        # What a thread runs of an actor (pykka).
+        try:
+            super()._actor_loop()
+        finally:
+            self.ended = True
+
     def on_start(self) -> None:
         """Prepare; a failure is reported and stops the actor."""
-        self.thread = threading.current_thread()
         try:
             self.prepare()
         except BaseException as error:
@@ -131,14 +152,14 @@ def tell(ref: Ref | None, message: Any) -> bool:
 
 
 def lives(ref: Ref | None) -> bool:
-    """Tell whether the actor and its thread are alive.
+    """Tell whether the actor lives.
 
-    An actor may call itself alive when its thread is gone: one that replies twice to a message does that.
+    An actor may call itself alive when its loop has ended: one that replies twice to a message does that.
     """
     if ref is None or not ref.is_alive():
         return False
     actor = _actor(ref)
-    return actor is not None and (actor.thread is None or actor.thread.is_alive())
+    return actor is not None and not actor.ended
 
 
 def is_stuck(ref: Ref | None, limit_s: float) -> bool:

@@ -6,10 +6,11 @@ host's program has ended without stopping us.
 
 from __future__ import annotations
 
+import heapq
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from aurora_atlan.actors.cell import CellState, EventCell
 from aurora_atlan.actors.cells import Cells
@@ -122,6 +123,7 @@ class Watch:
         board = self._switchboard
         for ref in (*booking, board.journal, board.committer, board.patient):
             stop(ref, _left_s(deadline))
+        self._crew.dismiss(deadline)
 
     def runs_here(self) -> bool:
         """Tell whether the calling thread is this one's."""
@@ -165,8 +167,9 @@ class Watch:
     def _activate(self) -> None:
         if self._draining or not self._cells.wanting():
             return
-        self._make_room()
-        room = self._settings.actors_max - len(self._cells.alive())
+        alive = self._cells.alive()
+        self._make_room(alive)
+        room = self._settings.actors_max - len(alive)
         for cell in self._cells.startable(room):
             generation = cell.begin()
             try:
@@ -240,13 +243,12 @@ class Watch:
             elif not cell.busy and now - cell.last_progress > _SILENCE_S:
                 tell(cell.ref, Rescan())
 
-    def _make_room(self) -> None:
+    def _make_room(self, alive: Sequence[EventCell]) -> None:
         # Over the cap the least recently used idle actors go first.
-        alive = self._cells.alive()
         excess = len(alive) + self._cells.wanting() - self._settings.actors_max
         if excess > 0:
-            idle = [cell for cell in alive if not cell.busy]
-            for cell in sorted(idle, key=lambda cell: cell.last_progress)[:excess]:
+            idle = (cell for cell in alive if not cell.busy)
+            for cell in heapq.nsmallest(excess, idle, key=lambda cell: cell.last_progress):
                 tell(cell.ask_to_passivate(), Passivate())
 
     def _actor_died(self, cell: EventCell, generation: int, error: BaseException | None) -> None:

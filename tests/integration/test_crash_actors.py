@@ -179,11 +179,11 @@ def test_an_event_whose_actor_got_no_thread_is_started_again(
 def test_a_zombie_is_found_and_replaced(settings: Settings, crashing: Callable[..., None]) -> None:
     """An actor whose thread is gone while it calls itself alive is replaced within a second of the sweep."""
     assert settings.database_url is not None
-    killed: list[threading.Thread] = []
+    killed: list[SupervisedActor] = []
 
     def before(actor: BookingActor, message: Any) -> None:
         if isinstance(message, Flush) and not killed:
-            killed.append(threading.current_thread())
+            killed.append(actor)
             become_a_zombie(actor)
 
     crashing(before)
@@ -191,7 +191,7 @@ def test_a_zombie_is_found_and_replaced(settings: Settings, crashing: Callable[.
         event = make_event(supervisor, 10)
         [buyer] = make_buyers(settings.database_url, 1)
         receipt = supervisor.submit(BookTickets(event, buyer))
-        wait_until(lambda: killed and not killed[0].is_alive(), 3.0, "the actor's thread has ended")
+        wait_until(lambda: killed and killed[0].ended, 3.0, "the actor's loop has ended")
         wait_decided(settings.database_url, [receipt.job_id], timeout_s=2.0)
 
 

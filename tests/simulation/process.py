@@ -41,11 +41,6 @@ class PeriodicStrand(Strand):
         self.due_at = 0.0
 
 
-class _DeadThread:
-    def is_alive(self) -> bool:
-        return False
-
-
 class ActorStrand(Strand):
     """An actor's thread: starts it, then handles one message a step, as pykka's loop does."""
 
@@ -61,7 +56,7 @@ class ActorStrand(Strand):
 
     def lose_thread(self) -> None:
         """Become a zombie: it calls itself alive, and does nothing more."""
-        self.actor.thread = _DeadThread()
+        self.actor.ended = True
         self.process.strands.remove(self)
 
     def _step(self) -> None:
