@@ -13,6 +13,7 @@ import psycopg
 import pytest
 
 from aurora_atlan.config import Settings
+from aurora_atlan.persistence import queries
 from aurora_atlan.persistence.bookings import BookingStore
 from aurora_atlan.persistence.database import Database
 from aurora_atlan.persistence.errors import DataError, LockNotGrantedError, SchemaError
@@ -410,3 +411,58 @@ def test_a_sale_does_not_hold_up_what_only_refers_to_its_event(
     stored = EventStore(database).get(event_id)
     assert stored is not None
     assert (stored.name, stored.impressions, stored.booked) == ("Other", 5, 1)
+
+
+# Plans.
+
+_PARAMETERS = {
+    "read": {"count": "int", "job_ids": "uuid[]", "event_ids": "bigint[]", "user_ids": "bigint[]"},
+    "lock_free_inventories": {"event_ids": "bigint[]", "owner": "bigint"},
+}
+_INDEXED = {"Index Scan", "Index Only Scan"}
+
+
+def _scans(plan: dict[str, Any]) -> list[tuple[str, str]]:
+    # How each table is looked at.
+    scans = [(plan["Relation Name"], plan["Node Type"])] if "Relation Name" in plan else []
+    return scans + [scan for part in plan.get("Plans", ()) for scan in _scans(part)]
+
+
+def _plan(sql: Sql, name: str, mode: str) -> list[tuple[str, str]]:
+    types = _PARAMETERS[name]
+    query = queries.load("bookings")[name].decode()
+    for number, parameter in enumerate(types, start=1):
+        query = query.replace(f"%({parameter})s", f"${number}")
+    ids = ",".join(map(str, range(1, 101)))
+    uuids = ",".join(str(random_job_id(number)) for number in range(1, 101))
+    values = {"int": "100", "bigint": "1", "bigint[]": f"'{{{ids}}}'", "uuid[]": f"'{{{uuids}}}'"}
+    arguments = [values[kind] for kind in types.values()]
+    sql.execute(f"SET plan_cache_mode = {mode}")  # type: ignore[arg-type]
+    sql.execute(f"PREPARE tried ({', '.join(types.values())}) AS {query}")  # type: ignore[arg-type]
+    [(found,)] = sql.execute(f"EXPLAIN (FORMAT JSON) EXECUTE tried ({', '.join(arguments)})").fetchall()  # type: ignore[arg-type]
+    sql.execute("DEALLOCATE tried")
+    return _scans(found[0]["Plan"])
+
+
+@pytest.mark.parametrize("mode", ["force_generic_plan", "force_custom_plan"])
+@pytest.mark.parametrize("bookings", [0, 5_000])
+def test_what_a_decision_needs_is_looked_up_by_index(sql: Sql, bookings: int, mode: str) -> None:
+    """In tables that were never analysed, and by a plan that was made when they were empty and is kept."""
+    sql.execute("INSERT INTO users (name, email) VALUES ('Buyer', 'b@example.org')")
+    sql.execute(
+        "INSERT INTO events (name, venue, time) SELECT 'E', 'V', now() FROM generate_series(1, %s)", (bookings,)
+    )
+    sql.execute("INSERT INTO event_inventory (event_id, capacity) SELECT id, 10 FROM events")
+    sql.execute(
+        "INSERT INTO bookings (job_id, event_id, user_id, quantity, slot, created_at)"
+        " SELECT gen_random_uuid(), id, 1, 1, 1, now() FROM events"
+    )
+    sql.execute(
+        "INSERT INTO booking_ledger SELECT event_id, 1, 'confirmed', job_id, id, 1, 1, NULL, 1, now(), 1, 10, now(),"
+        " sha256(''), sha256('') FROM bookings"
+    )
+
+    scans = [*_plan(sql, "read", mode), *_plan(sql, "lock_free_inventories", mode)]
+
+    assert {table for table, _ in scans} >= {"bookings", "booking_ledger", "event_inventory"}
+    assert {how for table, how in scans if table != "installation"} <= _INDEXED, scans

@@ -7,7 +7,7 @@ SELECT pg_advisory_xact_lock_shared(:key)
 SELECT pg_advisory_xact_lock(:key)
 
 -- name: lock_free_inventories
--- Lock the events' rows, in event order, leaving out those that somebody else holds. The last column says
+-- Lock the events' rows, in the order given, leaving out those that somebody else holds. The last column says
 -- whether the event may be taken over: nobody's, ours, past its lease, or its owner's process is gone.
 SELECT inventory.event_id, inventory.capacity, inventory.sold, inventory.cap_per_user, inventory.opens_at,
        inventory.closes_at, inventory.gone, inventory.paused OR installation.paused, inventory.last_queue_number,
@@ -18,10 +18,10 @@ SELECT inventory.event_id, inventory.capacity, inventory.sold, inventory.cap_per
                               WHERE locktype = 'advisory' AND granted AND objsubid = 1
                                 AND classid::bigint << 32 | objid::bigint = inventory.owner)
        END
-  FROM event_inventory AS inventory CROSS JOIN installation
- WHERE inventory.event_id = ANY(:event_ids)
- ORDER BY inventory.event_id
-   FOR UPDATE OF inventory SKIP LOCKED
+  FROM installation
+ CROSS JOIN unnest(:event_ids::bigint[]) AS wanted (event_id)
+ CROSS JOIN LATERAL (SELECT * FROM event_inventory WHERE event_id = wanted.event_id
+                        FOR UPDATE SKIP LOCKED) AS inventory
 
 -- name: lock_inventory
 -- The same for one event, waiting for its row up to the lock timeout.
@@ -41,18 +41,21 @@ SELECT inventory.event_id, inventory.capacity, inventory.sold, inventory.cap_per
 -- name: read
 -- What a decision needs, in one round trip. First the time, read after the locks, and as many booking ids as there
 -- can be bookings; then the answers that jobs have already; then the slots that their users hold of their events.
+-- Each is looked up by itself, through an index (OFFSET 0 keeps it so): before a new table is analysed, and for as long
+-- as that plan is remembered, PostgreSQL would rather read all bookings that there are.
 SELECT clock_timestamp() AS at, ARRAY(SELECT nextval('bookings_id_seq') FROM generate_series(1, :count)) AS ids,
        NULL::uuid AS job_id, NULL::text AS kind, NULL::text AS reason, NULL::bigint AS booking_id,
        NULL::bigint AS event_id, NULL::bigint AS user_id, NULL::integer AS slot
  UNION ALL
-SELECT at, NULL, job_id, kind, reason, booking_id, NULL, NULL, NULL
-  FROM booking_ledger
- WHERE job_id = ANY(:job_ids)
+SELECT entry.at, NULL, entry.job_id, entry.kind, entry.reason, entry.booking_id, NULL, NULL, NULL
+  FROM unnest(:job_ids::uuid[]) AS wanted (job_id)
+ CROSS JOIN LATERAL (SELECT * FROM booking_ledger WHERE job_id = wanted.job_id OFFSET 0) AS entry
  UNION ALL
 SELECT NULL, NULL, NULL, NULL, NULL, NULL, booking.event_id, booking.user_id, booking.slot
   FROM unnest(:event_ids::bigint[], :user_ids::bigint[]) AS wanted (event_id, user_id)
-  JOIN bookings AS booking USING (event_id, user_id)
- WHERE booking.status = 'confirmed'
+ CROSS JOIN LATERAL (SELECT event_id, user_id, slot FROM bookings
+                      WHERE event_id = wanted.event_id AND user_id = wanted.user_id AND status = 'confirmed'
+                     OFFSET 0) AS booking
 
 -- name: record!
 -- Write what was decided: bookings, ledger, outbox, and the inventory rows they were decided under.
