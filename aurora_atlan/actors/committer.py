@@ -61,6 +61,9 @@ _BACKOFF_MAX_S = 1.0
 _MOMENT_S = 0.05
 _AFTER_A_MOMENT_S = 0.005
 
+# Another process that wants one of the events asks again after a second.
+_RELEASES_APART_S = 0.2
+
 
 class CommitterActor(Gatherer[HandIn]):
     """Keeps every batch it is handed until it is committed and finished, or handed back with a verdict.
@@ -95,6 +98,9 @@ class CommitterActor(Gatherer[HandIn]):
         # Committed, but not yet noted in Redis: their events take no new batch.
         self._unfinished: list[Decided] = []
         self._leases: list[tuple[int, int]] = []
+        # When they may be released again, and whether a flush comes then.
+        self._release_at = 0.0
+        self._release_told = False
         # When a flush comes that will try again, if noting them failed.
         self._finish_again_at = 0.0
         # In a row, for want of PostgreSQL.
@@ -112,6 +118,7 @@ class CommitterActor(Gatherer[HandIn]):
 
     def leave(self) -> None:
         """Release what came just ahead of the stop, whose flush would have come behind it."""
+        self._release_at = 0.0
         self._release_leases()
 
     def died(self, error: BaseException | None) -> None:
@@ -258,13 +265,22 @@ class CommitterActor(Gatherer[HandIn]):
                 _log_failed(decided)
 
     def _release_leases(self) -> None:
+        if not self._leases:
+            return
+        now = time.monotonic()
+        if now < self._release_at:
+            # Where there are more events than actors, every round trip would have a second transaction.
+            if not self._release_told:
+                self._release_told = True
+                self._switchboard.scheduler.after(self._release_at - now, self.actor_ref, Flush())
+            return
+        self._release_at, self._release_told = now + _RELEASES_APART_S, False
         leases, self._leases = self._leases, []
-        if leases:
-            try:
-                self._bookings.release_leases(leases)
-            except StoreError:
-                # They end by themselves.
-                return
+        try:
+            self._bookings.release_leases(leases)
+        except StoreError:
+            # They end by themselves.
+            return
 
 
 def _log_failed(decided: Decided) -> None:

@@ -13,6 +13,7 @@ from aurora_atlan.actors.supervised import SupervisedActor
 
 M = TypeVar("M")
 
+# The one that the actor tells itself.
 _FLUSH = Flush()
 
 
@@ -35,10 +36,14 @@ class Gatherer(SupervisedActor, Generic[M]):
         if isinstance(message, self.gathers):
             self.waiting.append(message)
             self.flush_soon()
-        elif isinstance(message, Flush):
+        elif message is _FLUSH:
             self._flush_told = False
             gathered, self.waiting = self.waiting, []
             self.round_trip(gathered)
+        elif isinstance(message, Flush):
+            # Somebody else's. Taken for our own there would be one more under way, for as long as messages come: each
+            # would find a part of what waits, and the rest in the inbox.
+            self.flush_soon()
         else:
             self.ignore(message)
 

@@ -357,6 +357,19 @@ def test_leases_are_released_in_the_next_round(stage: _Stage) -> None:
     assert stage.committing.transactions == []
 
 
+def test_leases_are_released_now_and_then(stage: _Stage) -> None:
+    """Where events come and go all the time, not every round has a transaction for them; none is forgotten."""
+    for number in range(1, 6):
+        stage.actor.actor_ref.tell(ReleaseLease(number, number))
+        pump(stage.actor)
+    assert stage.bookings.released == [(1, 1)]
+
+    stage.actor._release_at = time.monotonic()
+    stage.time_passes()
+
+    assert stage.bookings.released == [(number, number) for number in range(1, 6)]
+
+
 def test_a_lease_given_up_as_the_last_deed_before_the_stop_is_released(stage: _Stage) -> None:
     """The stop came into the inbox before the flush that would have released it."""
     stage.actor.actor_ref.tell(ReleaseLease(7, 3))
