@@ -96,12 +96,13 @@ class RequestTask(WSGITask):  # type: ignore[misc]
             self.response_headers = []
         elif self.complete:
             raise AssertionError("an answer was begun twice")
-        said = status + "".join(map("".join, headers))
-        if "\n" in said or "\r" in said:
-            raise ValueError("the head of an answer has a line break in it")
+        said = status
         for name, value in headers:
             if name in _CONTENT_LENGTH:
                 self.content_length = int(value)
+            said += name + value
+        if "\n" in said or "\r" in said:
+            raise ValueError("the head of an answer has a line break in it")
         self.complete = True
         self.status = status
         self.response_headers += headers
@@ -117,8 +118,7 @@ class RequestTask(WSGITask):  # type: ignore[misc]
         if not usual or (self.content_length is None and self.has_body):
             head: bytes = super().build_response_header()
             return head
-        headers = [(_spelled(name), value) for name, value in self.response_headers]
-        lines = [f"{name}: {value}" for name, value in headers if name != "Content-Length"]
+        lines = [f"{_spelled(name)}: {value}" for name, value in self.response_headers if name not in _CONTENT_LENGTH]
         if self.has_body:
             lines.append(f"Content-Length: {self.content_length}")
         lines += (_date(int(self.start_time)), "", "")

@@ -8,7 +8,6 @@ import hmac
 import secrets
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -118,15 +117,17 @@ class TokenVerifier:
             }
         )
         self._least_versions = least_versions
-        # Not a dict, which takes the longer to find its first entry the more were removed before it.
-        self._cached: OrderedDict[str, tuple[Principal, int]] = OrderedDict()
-        self._cached_max = cached_max
+        # The newer half of what is remembered, and the older, which is forgotten as a whole: to find and to free the
+        # oldest one at each new token costs more, since no cache of the processor holds it any more.
+        self._newer: dict[str, tuple[Principal, int]] = {}
+        self._older: dict[str, tuple[Principal, int]] = {}
+        self._half = max(1, cached_max // 2)
         # Held by writers only: reading a dict is atomic, and a missed entry is merely verified again.
         self._lock = threading.Lock()
 
     def verify(self, token: str) -> Principal:
         """Return who a token speaks for; raises :class:`InvalidTokenError`."""
-        known = self._cached.get(token)
+        known = self._newer.get(token) or self._older.get(token)
         if known is None:
             known = self._verify(token)
             self._remember(token, known)
@@ -139,10 +140,9 @@ class TokenVerifier:
 
     def _remember(self, token: str, known: tuple[Principal, int]) -> None:
         with self._lock:
-            if len(self._cached) >= self._cached_max:
-                # The one remembered for longest.
-                self._cached.popitem(last=False)
-            self._cached[token] = known
+            if len(self._newer) >= self._half:
+                self._newer, self._older = {}, self._newer
+            self._newer[token] = known
 
     def _verify(self, token: str) -> tuple[Principal, int]:
         if len(token) > _TOKEN_LENGTH_MAX or not token.isascii():
