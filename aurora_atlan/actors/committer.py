@@ -272,7 +272,7 @@ class CommitterActor(Gatherer[HandIn]):
             # Where there are more events than actors, every round trip would have a second transaction.
             if not self._release_told:
                 self._release_told = True
-                self._switchboard.scheduler.after(self._release_at - now, self.actor_ref, Flush())
+                self._switchboard.scheduler.after(_RELEASES_APART_S, self.actor_ref, Flush())
             return
         self._release_at, self._release_told = now + _RELEASES_APART_S, False
         leases, self._leases = self._leases, []

@@ -27,12 +27,16 @@ class Threads:
         self._closed = False
 
     def run(self, call: Callable[[], None]) -> None:
-        """Run a call; raises RuntimeError when no thread is to be had."""
+        """Run a call; raises RuntimeError when no thread is to be had, or after :meth:`close`."""
         with self._lock:
-            idle = self._idle.pop() if self._idle else None
-        if idle is not None:
-            idle.give(call)
-            return
+            if self._closed:
+                raise RuntimeError("no thread is started any more")
+            while self._idle:
+                idle = self._idle.pop()
+                # A host may have thrown an exception into it.
+                if idle.is_alive():
+                    idle.give(call)
+                    return
         new = _Thread(f"{self._name}-{next(self._numbers)}", call, self._fell_idle, self._waited_long)
         new.start()
         with self._lock:

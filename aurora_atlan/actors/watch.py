@@ -40,6 +40,8 @@ _GATHERER_RESTARTS_MAX = 5
 _NO_WORD = "found dead or hanging"
 # Even when the time to stop is over, an actor that is about to end may do so.
 _LAST_MOMENT_S = 0.01
+# How long the threads of actors that were told to stop are waited for.
+_THREADS_END_S = 1.0
 
 
 class _WatchThread(threading.Thread):
@@ -123,7 +125,8 @@ class Watch:
         board = self._switchboard
         for ref in (*booking, board.journal, board.committer, board.patient):
             stop(ref, _left_s(deadline))
-        self._crew.dismiss(deadline)
+        # Not for those that hang and were replaced long ago.
+        self._crew.dismiss(time.monotonic() + min(_left_s(deadline), _THREADS_END_S))
 
     def runs_here(self) -> bool:
         """Tell whether the calling thread is this one's."""

@@ -94,7 +94,7 @@ class TokenIssuer:
 
 
 class TokenVerifier:
-    """Verifies access tokens signed with any of the given keys; remembers the valid ones until they expire.
+    """Verifies access tokens signed with any of the given keys; remembers those it saw last.
 
     Refuses those that were voided: ``least_versions`` has, as it is now, the least version that a user's token must
     have, if that is not any. Thread-safe; a remembered token costs two looks into dicts.

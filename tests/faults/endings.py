@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import queue
-import threading
 import time
-from collections.abc import Callable
 from typing import Any
 
 import pykka
@@ -109,14 +106,3 @@ class _BrokenLoopError(Exception):
 
 def _broken_loop(*_: Any) -> None:
     raise _BrokenLoopError("the loop itself fails")
-
-
-def expected_ends() -> Callable[[threading.ExceptHookArgs], None]:
-    """Return a hook for threads that says nothing of those that a row ends."""
-    others = threading.excepthook
-
-    def hook(args: threading.ExceptHookArgs) -> None:
-        if args.exc_type not in (_BrokenLoopError, queue.Full):
-            others(args)
-
-    return hook

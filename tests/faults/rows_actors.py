@@ -30,7 +30,7 @@ from aurora_atlan.actors.messages import (
 )
 from aurora_atlan.persistence.jobs import JobStore
 from faults.clients import HANG_S, Load, Sale, is_small
-from faults.endings import ByDoubleReply, ByExit, ByStart, ByZombie, Ending, expected_ends
+from faults.endings import ByDoubleReply, ByExit, ByStart, ByZombie, Ending
 from faults.hosts import census, demand_same, host_actors, stop_from_ten_threads
 from faults.rare_paths import watched_paths
 from faults.row import Row, Scale, Stage, demand
@@ -212,8 +212,10 @@ def _endings(ending: Ending, stage: Stage) -> None:
             ending.before(self, message)
             super().handle(message)
 
-    patches = (replaced(crew, "BookingActor", Ended), replaced(threading, "excepthook", expected_ends()))
-    with sale_under_way(stage, *patches, quarantine_s=3.0) as world, host_actors() as hosts_answer:
+    with (
+        sale_under_way(stage, replaced(crew, "BookingActor", Ended), quarantine_s=3.0) as world,
+        host_actors() as hosts_answer,
+    ):
         while stage.more():
             found_s = max(found_s, _end_one(world, ending))
             hosts_answer()

@@ -131,6 +131,27 @@ def test_closing_waits_for_what_runs() -> None:
     assert not _alive()
 
 
+def test_after_closing_nothing_runs() -> None:
+    """Nobody would wait for it."""
+    threads = Threads("tested")
+    threads.close(time.monotonic())
+
+    with pytest.raises(RuntimeError, match="no thread"):
+        threads.run(lambda: None)
+
+
+def test_an_idle_thread_that_somebody_ended_takes_no_call_along(threads: Threads) -> None:
+    """A host can throw an exception into any thread."""
+    ended = module._Thread("tested-0", lambda: None, lambda _: True, lambda _: True)
+    threads._idle.append(ended)
+    ran: list[threading.Thread] = []
+
+    _run(threads, ran)
+
+    assert ran
+    assert ran != [ended]
+
+
 def test_where_no_thread_is_to_be_had_the_caller_hears_it(threads: Threads, monkeypatch: pytest.MonkeyPatch) -> None:
     """And what could not run is not held to be running."""
 

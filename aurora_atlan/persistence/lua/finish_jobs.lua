@@ -1,5 +1,5 @@
 --[[
-Takes decided jobs of one or more events out of their queues and notes their outcomes. Repeating it changes nothing.
+Takes decided jobs of one or more events out of their queues and notes their outcomes. Repeating it changes nothing but the pace.
 
 ARGV[1] how long a finished job's hash lives (s)
 Then for each event:

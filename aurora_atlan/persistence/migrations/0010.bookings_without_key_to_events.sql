@@ -3,4 +3,8 @@
 -- when there were few events a look at every one of them.
 -- depends: 0009.webhooks
 
+-- Both tables in the order in which new events lock them; and a reader that takes long shall not hold up the sale.
+SET LOCAL lock_timeout = '5s';
+LOCK TABLE events, bookings IN ACCESS EXCLUSIVE MODE;
+
 ALTER TABLE bookings DROP CONSTRAINT bookings_event_id_fkey;
