@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -88,3 +89,23 @@ def test_an_actor_that_hangs_is_replaced_and_does_no_harm_when_it_wakes(
         check_sale(settings, second)
         assert [sold(url, event) for event in events] == [40, 40]
         assert supervisor.health().ready
+
+
+def test_stopping_does_not_wait_for_an_actor_that_was_replaced(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may hang for ever, and all others have their time."""
+    url = settings.database_url
+    assert url is not None
+    with hanging(monkeypatch, BookingActor, "_hand_in") as hang, running(replace(settings, stuck_s=0.5)) as supervisor:
+        event = make_event(supervisor, 5)
+        hang.arm()
+        rush = Rush(supervisor, attempts([event], make_buyers(url, 20))).run()
+        check_sale(settings, rush)
+        assert hang.hangs.is_set()
+
+        began_at = time.monotonic()
+        supervisor.stop(timeout=20)
+
+        assert not hang.woke.is_set()
+        assert time.monotonic() - began_at < 10

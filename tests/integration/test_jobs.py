@@ -14,6 +14,7 @@ import pytest
 import redis
 
 from aurora_atlan.config import Settings
+from aurora_atlan.persistence import jobs as jobs_module
 from aurora_atlan.persistence import scripts
 from aurora_atlan.persistence.embedded import EmbeddedRedis
 from aurora_atlan.persistence.errors import StoreError, StoreRefusesError, StoreUnavailableError
@@ -630,6 +631,32 @@ def test_each_job_of_a_call_gets_its_own_answer(jobs: JobStore) -> None:
     assert isinstance(answers[5], Enqueued)
     assert (answers[5].known, answers[5].job) == (True, _accepted(answers[4]))
     assert [job.job_id for job in _pending(jobs)] == [known.job_id, fresh.job_id, twice.job_id]
+
+
+def test_more_jobs_than_a_call_takes_are_all_accepted_and_finished(jobs: JobStore, redis_client: redis.Redis) -> None:
+    """Of several events, in turn: each is accepted once, in its event's order, and leaves its queue."""
+    events, each = [EVENT, EVENT + 1, EVENT + 64, EVENT + 65, EVENT + 130], 30
+    jobs.seed_all([(event_id, 0, 0) for event_id in events])
+    wanted = [_new(user, event_id=event_id) for user in range(1, each + 1) for event_id in events]
+    assert len(wanted) > 2 * jobs_module._CALL_JOBS
+
+    accepted = [_accepted(answer) for answer in jobs.enqueue(wanted)]
+
+    assert [job.job_id for job in accepted] == [job.job_id for job in wanted]
+    assert [job.queue_number for job in accepted] == [number for number in range(1, each + 1) for _ in events]
+    of_event = {event_id: [job for job in accepted if job.event_id == event_id] for event_id in events}
+    for event_id, own in of_event.items():
+        assert jobs.read_pending(event_id, after=0, count=each + 1, highest_number=0).jobs == own
+    assert jobs.backlog(100).jobs_of == dict.fromkeys(events, each)
+
+    jobs.finish([Finish(event_id, [_answer(job) for job in own], each, 0.0) for event_id, own in of_event.items()])
+
+    assert jobs.backlog(100).jobs == 0
+    for job in accepted:
+        status = jobs.status(job.job_id)
+        assert status is not None
+        assert status.outcome == _answer(job).outcome
+    assert not list(redis_client.scan_iter("*:users"))
 
 
 def test_limits_are_met_in_the_middle_of_a_call(jobs: JobStore, redis_client: redis.Redis) -> None:
