@@ -256,9 +256,9 @@ class CommitterActor(Gatherer[HandIn]):
             return
         self._switchboard.faults.reach("after_finish")
         finished, self._unfinished = self._unfinished, []
+        self._switchboard.metrics.decided(finished)
         for decided in finished:
             batch = decided.batch
-            self._switchboard.metrics.decided(batch.jobs, decided.outcomes, time.monotonic() - batch.handed_in_at)
             tell(batch.sender, BatchDecided(batch.batch_id, decided.epoch, decided.last_queue_number))
             self._switchboard.notices.ring(batch.jobs)
             if batch.poisoned:

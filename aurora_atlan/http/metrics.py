@@ -11,10 +11,12 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import falcon
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, ProcessCollector
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, ProcessCollector
 from prometheus_client import generate_latest as render
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
+
+from aurora_atlan.actors.histogram import Histogram
 
 if TYPE_CHECKING:
     from aurora_atlan.supervisor import Supervisor
@@ -28,21 +30,11 @@ class RequestMetrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self._requests = Counter(
-            "aurora_http_requests",
-            "Requests answered.",
-            ["method", "route", "status"],
-            registry=self.registry,
-        )
-        self._seconds = Histogram(
-            "aurora_http_request_seconds",
-            "From a request's first look at the application to its answer.",
-            ["route"],
-            buckets=_SECONDS,
-            registry=self.registry,
-        )
-        # Looking up a child by its labels costs more than counting.
-        self._known: dict[tuple[str, str | None, str | int], tuple[Counter, Histogram]] = {}
+        self.registry.register(_Requests(self))
+        # How long those of a method, a route and a status took, and since when they are counted.
+        self.series: dict[tuple[str, str, str], tuple[Histogram, float]] = {}
+        # By what falcon knows of a request: to work out its labels costs more than counting.
+        self._known: dict[tuple[str, str | None, str | int], Histogram] = {}
 
     def process_request(self, req: falcon.Request, _resp: falcon.Response) -> None:
         """Note when it began."""
@@ -53,20 +45,40 @@ class RequestMetrics:
     ) -> None:
         """Count it."""
         key = (req.method, req.uri_template, resp.status)
-        counter, seconds = self._known.get(key) or self._meet(*key)
-        counter.inc()
-        seconds.observe(time.perf_counter() - req.context.began_at)
+        (self._known.get(key) or self._meet(*key)).note(time.perf_counter() - req.context.began_at)
 
-    def _meet(self, method: str, template: str | None, status: str | int) -> tuple[Counter, Histogram]:
+    def _meet(self, method: str, template: str | None, status: str | int) -> Histogram:
         # Anybody can make up methods and addresses; they must not make series.
-        route = template or "none"
-        children = (
-            self._requests.labels(method if method in _METHODS else "other", route, str(status)[:3]),
-            self._seconds.labels(route),
-        )
+        labels = (method if method in _METHODS else "other", template or "none", str(status)[:3])
+        histogram, _ = self.series.setdefault(labels, (Histogram(_SECONDS), time.time()))
         if method in _METHODS:
-            self._known[method, template, status] = children
-        return children
+            self._known[method, template, status] = histogram
+        return histogram
+
+
+class _Requests(Collector):
+    """The requests as Prometheus reads them."""
+
+    def __init__(self, requests: RequestMetrics) -> None:
+        self._requests = requests
+
+    def collect(self) -> Iterable[Metric]:
+        """Return how many there were, and how long those of each route took."""
+        counted = CounterMetricFamily(
+            "aurora_http_requests", "Requests answered.", labels=["method", "route", "status"]
+        )
+        took = HistogramMetricFamily(
+            "aurora_http_request_seconds",
+            "From a request's first look at the application to its answer.",
+            labels=["route"],
+        )
+        of_route: dict[str, Histogram] = {}
+        for (method, route, status), (histogram, since) in sorted(self._requests.series.items()):
+            counted.add_metric([method, route, status], histogram.count, created=since)
+            of_route.setdefault(route, Histogram(_SECONDS)).add(histogram)
+        for route, histogram in of_route.items():
+            histogram.add_to(took, [route])
+        return counted, took
 
 
 class MetricsPage:
