@@ -6,7 +6,6 @@ import itertools
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -30,7 +29,7 @@ def job_id_of(number: int) -> UUID:
 def a_job(number: int, *, user_id: int | None = None, quantity: int = 1, **changes: Any) -> Job:
     """Make the job with this queue number, by default of a user of its own."""
     job = Job(job_id_of(number), EVENT_ID, number if user_id is None else user_id, quantity, number, NOW, None)
-    return replace(job, **changes)
+    return job._replace(**changes)
 
 
 def an_inventory(**changes: Any) -> Inventory:
@@ -52,7 +51,7 @@ def an_inventory(**changes: Any) -> Inventory:
         epoch=0,
         lease_until=None,
     )
-    return replace(row, **changes)
+    return row._replace(**changes)
 
 
 def facts(**changes: Any) -> Facts:
@@ -65,7 +64,7 @@ def facts(**changes: Any) -> Facts:
         poisoned=frozenset(),
         age_max=None,
     )
-    return replace(known, **changes)
+    return known._replace(**changes)
 
 
 def an_outcome(number: int, kind: Kind = Kind.CONFIRMED, reason: Reason | None = None) -> Outcome:

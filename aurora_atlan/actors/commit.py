@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
+from typing import NamedTuple
 
 from aurora_atlan.actors.decide import Facts, decide
 from aurora_atlan.actors.faults import NO_FAULTS, Faults
@@ -21,8 +22,7 @@ from aurora_atlan.persistence.records import Inventory, Outcome
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Decided:
+class Decided(NamedTuple):
     """Committed: the jobs have these answers, in their order."""
 
     batch: Batch
@@ -77,8 +77,7 @@ class Failed:
 Verdict = Decided | RowBusy | NoSuchEvent | Paused | Fenced | Foreign | Failed
 
 
-@dataclass(frozen=True, slots=True)
-class _Claim:
+class _Claim(NamedTuple):
     batch: Batch
     inventory: Inventory
     # Under which the event is ours.
@@ -178,7 +177,7 @@ class Committing:
             poisoned=batch.poisoned,
             age_max=self._job_age_max,
         )
-        leased = replace(claim.inventory, owner=self._owner, epoch=claim.epoch, lease_until=read.now + self._lease)
+        leased = claim.inventory._replace(owner=self._owner, epoch=claim.epoch, lease_until=read.now + self._lease)
         ruling = decide(leased, batch.jobs, facts)
         decided = Decided(batch, claim.epoch, ruling.change.inventory.last_queue_number, ruling.outcomes)
         return encode(ruling.change, read.now), decided

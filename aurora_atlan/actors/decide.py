@@ -8,16 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import NamedTuple
 from uuid import UUID
 
-from aurora_atlan.persistence.inventory import Change, Draft, NewBooking
+from aurora_atlan.persistence.inventory import Change, Draft
 from aurora_atlan.persistence.records import Inventory, Job, Kind, Outcome, Reason
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Facts:
+class Facts(NamedTuple):
     """What was read after the lock."""
 
     # PostgreSQL's clock.
@@ -34,8 +33,7 @@ class Facts:
     age_max: timedelta | None
 
 
-@dataclass(frozen=True, slots=True)
-class Ruling:
+class Ruling(NamedTuple):
     """What becomes of a batch: the change to record, and each job's answer in the batch's order."""
 
     change: Change
@@ -53,7 +51,6 @@ def decide(inventory: Inventory, jobs: Sequence[Job], facts: Facts) -> Ruling:
     slots = {user_id: set(held) for user_id, held in facts.held_slots.items()}
     booking_ids = iter(facts.booking_ids)
     entries: list[Draft] = []
-    bookings: list[NewBooking] = []
     outcomes: list[Outcome] = []
 
     for job in jobs:
@@ -68,24 +65,12 @@ def decide(inventory: Inventory, jobs: Sequence[Job], facts: Facts) -> Ruling:
 
         held = slots.setdefault(job.user_id, set())
         kind, reason = _verdict(inventory, job, facts, sold, len(held))
-        booking_id = None
+        booking_id = slot = None
         if kind is Kind.CONFIRMED:
             booking_id = next(booking_ids)
             slot = _lowest_free(held)
             held.add(slot)
             sold += job.quantity
-            bookings.append(
-                NewBooking(
-                    id=booking_id,
-                    job_id=job.job_id,
-                    event_id=job.event_id,
-                    user_id=job.user_id,
-                    quantity=job.quantity,
-                    slot=slot,
-                    queue_number=job.queue_number or None,
-                    created_at=facts.now,
-                )
-            )
         entries.append(
             Draft(
                 kind,
@@ -98,6 +83,7 @@ def decide(inventory: Inventory, jobs: Sequence[Job], facts: Facts) -> Ruling:
                 reason=reason,
                 queue_number=job.queue_number or None,
                 accepted_at=job.accepted_at,
+                slot=slot,
             )
         )
         outcomes.append(
@@ -105,8 +91,8 @@ def decide(inventory: Inventory, jobs: Sequence[Job], facts: Facts) -> Ruling:
         )
 
     highest = max([inventory.last_queue_number, *(job.queue_number for job in jobs)])
-    after = replace(inventory, sold=sold, last_queue_number=highest)
-    return Ruling(Change(after, entries, bookings), outcomes)
+    after = inventory._replace(sold=sold, last_queue_number=highest)
+    return Ruling(Change(after, entries), outcomes)
 
 
 def _verdict(inventory: Inventory, job: Job, facts: Facts, sold: int, bookings_held: int) -> tuple[Kind, Reason | None]:

@@ -66,7 +66,7 @@ class Deletion:
                 if sold or queued:
                     raise EventInUseError("tickets of the event are sold, or bookings wait", sold, queued)
             if not gone:
-                work.record([encode(Change(replace(inventory, gone=True), []), work.read([], 0).now)])
+                work.record([encode(Change(inventory._replace(gone=True), []), work.read([], 0).now)])
             if deed is not None:
                 before = {"gone": gone, "confirmed": sold, "queued": queued}
                 work.note(replace(deed, before=before, after={"gone": True, "force": force}))
@@ -82,5 +82,5 @@ class Deletion:
                 sold -= booking.quantity
                 entries.append(given_back(booking, sold, inventory.capacity))
             if entries:
-                work.record([encode(Change(replace(inventory, sold=sold), entries), at)])
+                work.record([encode(Change(inventory._replace(sold=sold), entries), at)])
             return len(bookings)

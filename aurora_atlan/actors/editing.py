@@ -106,6 +106,6 @@ def _write(work: EventWork, inventory: Inventory, wanted: Event) -> Event:
     at = work.read([], 0).now
     if wanted.capacity != inventory.capacity:
         entry = Draft(Kind.CAPACITY_CHANGED, inventory.sold, wanted.capacity)
-        work.record([encode(Change(replace(inventory, capacity=wanted.capacity), [entry]), at)])
+        work.record([encode(Change(inventory._replace(capacity=wanted.capacity), [entry]), at)])
     work.revise(wanted, at)
     return work.event(wanted.id)

@@ -6,7 +6,6 @@ It runs in the caller's thread and in any process: the row's lock orders it amon
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import TypeVar
 from uuid import UUID
 
@@ -91,7 +90,7 @@ class Gate:
             if work.cancel_booking(booking.id, at):
                 sold = inventory.sold - booking.quantity
                 entry = given_back(booking, sold, inventory.capacity)
-                work.record([encode(Change(replace(inventory, sold=sold), [entry]), at)])
+                work.record([encode(Change(inventory._replace(sold=sold), [entry]), at)])
         cancelled = self._bookings.get(booking.id)
         assert cancelled is not None
         return cancelled

@@ -7,9 +7,9 @@ capacity edits, new events.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import orjson
@@ -26,8 +26,7 @@ _PAUSE_LOCK = 0x6175_726F_7261_0001
 _SQL = queries.load("bookings")
 
 
-@dataclass(frozen=True, slots=True)
-class Locked:
+class Locked(NamedTuple):
     """A locked inventory row."""
 
     inventory: Inventory
@@ -62,39 +61,23 @@ class Draft:
     reason: Reason | None = None
     queue_number: int | None = None
     accepted_at: datetime | None = None
+    # The first of the user's seats of this event that it takes; None: it makes no booking.
+    slot: int | None = None
 
 
-@dataclass(slots=True)
-class NewBooking:
-    """A booking to be inserted; the fields are its columns."""
-
-    id: int
-    job_id: UUID
-    event_id: int
-    user_id: int
-    quantity: int
-    slot: int
-    queue_number: int | None
-    created_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """What happens to one locked event: its new row, and the entries that lead there, in order."""
 
     # As it shall be, except last_entry and ledger_head, which follow from the entries.
     inventory: Inventory
     entries: Sequence[Draft]
-    bookings: Sequence[NewBooking] = field(default=())
 
 
-@dataclass(frozen=True, slots=True)
-class EncodedChange:
+class EncodedChange(NamedTuple):
     """A change as the database takes it: members of JSON arrays, without the brackets."""
 
     inventory: bytes
     entries: bytes
-    bookings: bytes
 
 
 def encode(change: Change, at: datetime) -> EncodedChange:
@@ -107,7 +90,6 @@ def encode(change: Change, at: datetime) -> EncodedChange:
     return EncodedChange(
         orjson.dumps(_inventory_row(change.inventory, chain)),
         orjson.dumps(chain, default=bytes.hex)[1:-1],
-        orjson.dumps(change.bookings)[1:-1],
     )
 
 
@@ -128,7 +110,7 @@ class UnitOfWork:
 
     def lock_free(self, event_ids: Collection[int]) -> dict[int, Locked]:
         """Lock the events' rows, leaving out those that somebody else holds."""
-        parameters = {"event_ids": sorted(event_ids), "owner": self._owner}
+        parameters = {"event_ids": _array(sorted(event_ids)), "owner": self._owner}
         rows = self._connection.execute(_SQL["lock_free_inventories"], parameters).fetchall()
         return {row[0]: _locked(row) for row in rows}
 
@@ -145,9 +127,9 @@ class UnitOfWork:
         """Read what a decision of these jobs needs, and take new booking ids; unused ones leave gaps."""
         parameters = {
             "count": bookings_max,
-            "job_ids": [job.job_id for job in jobs],
-            "event_ids": [job.event_id for job in jobs],
-            "user_ids": [job.user_id for job in jobs],
+            "job_ids": _array([job.job_id for job in jobs]),
+            "event_ids": _array([job.event_id for job in jobs]),
+            "user_ids": _array([job.user_id for job in jobs]),
         }
         (now, booking_ids, *_), *rows = self._connection.execute(_SQL["read"], parameters).fetchall()
         outcomes: dict[UUID, Outcome] = {}
@@ -168,7 +150,6 @@ class UnitOfWork:
     def record(self, changes: Sequence[EncodedChange]) -> None:
         """Write the changes of locked events: bookings, chained ledger entries, outbox, inventory rows."""
         parameters = {
-            "bookings": _joined(change.bookings for change in changes),
             "entries": _joined(change.entries for change in changes),
             "inventories": _joined(change.inventory for change in changes),
         }
@@ -196,46 +177,19 @@ class UnitOfWork:
         audit_log.note(self._connection, deed)
 
 
+def _array(values: Sequence[int] | Sequence[UUID]) -> str:
+    # As PostgreSQL spells an array of numbers or UUIDs. psycopg would take twenty times as long to spell it.
+    return "{" + orjson.dumps(values)[1:-1].decode() + "}"
+
+
 def _joined(members: Iterable[bytes]) -> str:
     return (b"[" + b",".join(member for member in members if member) + b"]").decode()
 
 
 def _locked(row: tuple[Any, ...]) -> Locked:
-    *columns, takeable = row
-    (
-        event_id,
-        capacity,
-        sold,
-        cap_per_user,
-        opens_at,
-        closes_at,
-        gone,
-        paused,
-        last_queue_number,
-        last_entry,
-        ledger_head,
-        owner,
-        epoch,
-        lease_until,
-    ) = columns
-    inventory = Inventory(
-        event_id=event_id,
-        capacity=capacity,
-        sold=sold,
-        sold_at_lock=sold,
-        cap_per_user=cap_per_user,
-        opens_at=opens_at,
-        closes_at=closes_at,
-        gone=gone,
-        paused=paused,
-        last_queue_number=last_queue_number,
-        last_entry=last_entry,
-        ledger_head=ledger_head,
-        owner=owner,
-        epoch=epoch,
-        lease_until=lease_until,
-    )
-    return Locked(inventory, takeable)
+    # The columns are Inventory's fields in their order, but for what was sold at the lock.
+    event_id, capacity, sold, *others, takeable = row
+    return Locked(Inventory(event_id, capacity, sold, sold, *others), takeable)
 
 
 def _chained(change: Change, at: datetime) -> list[LedgerEntry]:
@@ -254,6 +208,7 @@ def _chained(change: Change, at: datetime) -> list[LedgerEntry]:
             reason=draft.reason,
             queue_number=draft.queue_number,
             accepted_at=draft.accepted_at,
+            slot=draft.slot,
             sold_after=draft.sold_after,
             capacity_after=draft.capacity_after,
             at=at,

@@ -19,7 +19,7 @@ GENESIS = bytes(32)
 
 @dataclass(slots=True, kw_only=True)
 class LedgerEntry:
-    """One row of ``booking_ledger``; the fields are its columns.
+    """One row of ``booking_ledger``; the fields are its columns, but for the last.
 
     Made without its hash, which follows from all the others: see :func:`seal`.
     """
@@ -39,6 +39,8 @@ class LedgerEntry:
     at: datetime
     prev_hash: bytes
     hash: bytes = b""
+    # Of the booking that it makes, if it makes one: no column, and nothing that is hashed.
+    slot: int | None = None
 
 
 # A batch's jobs were mostly accepted at one time, and are all decided at one.

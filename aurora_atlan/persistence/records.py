@@ -1,10 +1,14 @@
-"""The records that travel between Redis, the actors and PostgreSQL. All are immutable values."""
+"""The records that travel between Redis, the actors and PostgreSQL. All are immutable values.
+
+Those that each booking makes are named tuples: a frozen dataclass takes three times as long to make.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import NamedTuple
 from uuid import UUID
 
 # Tickets of one event; the table refuses more.
@@ -50,8 +54,7 @@ class Kind(StrEnum):
     QUEUE_RESTARTED = "queue_restarted"
 
 
-@dataclass(frozen=True, slots=True)
-class NewJob:
+class NewJob(NamedTuple):
     """A booking attempt about to be accepted."""
 
     job_id: UUID
@@ -61,8 +64,7 @@ class NewJob:
     request_id: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
+class Job(NamedTuple):
     """An accepted booking attempt, as it stands in the event's stream."""
 
     job_id: UUID
@@ -75,8 +77,7 @@ class Job:
     request_id: str | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Inventory:
+class Inventory(NamedTuple):
     """An event's locked inventory row: all that a decision needs."""
 
     event_id: int
@@ -99,8 +100,7 @@ class Inventory:
     lease_until: datetime | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class Outcome(NamedTuple):
     """A job's one and final answer, as the ledger holds it."""
 
     job_id: UUID

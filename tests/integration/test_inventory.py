@@ -18,7 +18,7 @@ from aurora_atlan.persistence.bookings import BookingStore
 from aurora_atlan.persistence.database import Database
 from aurora_atlan.persistence.errors import DataError, LockNotGrantedError, SchemaError
 from aurora_atlan.persistence.events import EventStore, NewEvent
-from aurora_atlan.persistence.inventory import Change, Draft, NewBooking, UnitOfWork, encode
+from aurora_atlan.persistence.inventory import Change, Draft, UnitOfWork, encode
 from aurora_atlan.persistence.job_ids import random_job_id
 from aurora_atlan.persistence.ledger import LedgerEntry, entry_hash
 from aurora_atlan.persistence.records import Inventory, Kind, NewJob, Outcome, Reason
@@ -39,31 +39,33 @@ def _attempt(event_id: int, user_id: int) -> NewJob:
     return NewJob(random_job_id(event_id), event_id, user_id, 1, None)
 
 
-def _confirm(work: UnitOfWork, event_id: int, user_id: int, quantity: int = 1, slot: int = 1) -> NewBooking:
-    """Record one confirmed booking."""
+def _confirm(work: UnitOfWork, event_id: int, user_id: int, quantity: int = 1, slot: int = 1) -> Draft:
+    """Record one confirmed booking, and return its entry, which says that it was accepted when it was decided."""
     row = _locked(work, event_id)
     read = work.read([], 1)
-    at, [booking_id] = read.now, read.booking_ids
-    number = row.last_queue_number + 1
-    booking = NewBooking(booking_id, random_job_id(event_id), event_id, user_id, quantity, slot, number, at)
-    sold = row.sold + quantity
-    after = replace(row, sold=sold, last_queue_number=number)
-    work.record([encode(Change(after, [_entry_of(booking, sold, row.capacity)], [booking]), at)])
-    return booking
+    entry = _entry_of(row, read.booking_ids[0], user_id, quantity, slot, read.now)
+    work.record([encode(_sold(row, entry), read.now)])
+    return entry
 
 
-def _entry_of(booking: NewBooking, sold: int, capacity: int) -> Draft:
+def _entry_of(row: Inventory, booking_id: int, user_id: int, quantity: int, slot: int, accepted_at: datetime) -> Draft:
     return Draft(
         Kind.CONFIRMED,
-        sold,
-        capacity,
-        job_id=booking.job_id,
-        booking_id=booking.id,
-        user_id=booking.user_id,
-        quantity=booking.quantity,
-        queue_number=booking.queue_number,
-        accepted_at=booking.created_at,
+        row.sold + quantity,
+        row.capacity,
+        job_id=random_job_id(row.event_id),
+        booking_id=booking_id,
+        user_id=user_id,
+        quantity=quantity,
+        queue_number=row.last_queue_number + 1,
+        accepted_at=accepted_at,
+        slot=slot,
     )
+
+
+def _sold(row: Inventory, entry: Draft) -> Change:
+    assert entry.queue_number is not None
+    return Change(row._replace(sold=entry.sold_after, last_queue_number=entry.queue_number), [entry])
 
 
 def _ledger(sql: Sql, event_id: int) -> list[LedgerEntry]:
@@ -80,7 +82,14 @@ def test_leaving_the_block_commits(bookings: BookingStore, make_event: MakeEvent
 
     row = sql.execute("SELECT sold, last_entry FROM event_inventory WHERE event_id = %s", (event_id,)).fetchone()
     assert row == (2, 2)
-    assert bookings.get(booking.id) is not None
+    columns = "job_id, event_id, user_id, quantity, slot, queue_number, status"
+    made = sql.execute(f"SELECT {columns} FROM bookings WHERE id = %s", (booking.booking_id,)).fetchone()  # type: ignore[arg-type]
+    assert made == (booking.job_id, event_id, buyers[0], 2, 1, 1, "confirmed")
+    # Of one time, PostgreSQL's.
+    assert sql.execute(
+        "SELECT created_at = at FROM bookings JOIN booking_ledger USING (job_id) WHERE id = %s", (booking.booking_id,)
+    ).fetchone() == (True,)
+    assert bookings.get(booking.booking_id) is not None
     assert sql.execute("SELECT event_id, entry_number FROM outbox").fetchall() == [(event_id, 2)]
 
 
@@ -176,14 +185,14 @@ def test_the_answers_that_jobs_have_are_found(bookings: BookingStore, make_event
 
     with bookings.unit_of_work() as work:
         undecided = _attempt(event_id, buyers[1])
-        found = work.read([replace(undecided, job_id=booking.job_id), undecided], 0).outcomes
+        found = work.read([undecided._replace(job_id=booking.job_id), undecided], 0).outcomes
 
     expected = Outcome(
         job_id=booking.job_id,
         kind=Kind.CONFIRMED,
         reason=None,
-        booking_id=booking.id,
-        decided_at=booking.created_at,
+        booking_id=booking.booking_id,
+        decided_at=booking.accepted_at,
     )
     assert found == {booking.job_id: expected}
 
@@ -197,8 +206,8 @@ def test_only_confirmed_bookings_hold_slots(bookings: BookingStore, make_event: 
         _confirm(work, event_id, buyers[0], slot=3)
         _confirm(work, event_id, buyers[1])
         _confirm(work, other, buyers[0])
-        assert work.cancel_booking(cancelled.id, cancelled.created_at)
-        assert not work.cancel_booking(cancelled.id, cancelled.created_at)
+        assert work.cancel_booking(cancelled.booking_id, cancelled.accepted_at)
+        assert not work.cancel_booking(cancelled.booking_id, cancelled.accepted_at)
 
     with bookings.unit_of_work() as work:
         attempts = [_attempt(event_id, buyers[0]), _attempt(other, buyers[1]), _attempt(other, buyers[2])]
@@ -231,7 +240,7 @@ def test_a_job_has_one_outcome_for_ever(bookings: BookingStore, make_event: Make
         with pytest.raises(DataError) as caught, bookings.unit_of_work() as work:  # noqa: PT012 - leaving the block is what raises
             row = _locked(work, again)
             entry = Draft(Kind.REJECTED, row.sold, row.capacity, job_id=booking.job_id, reason=Reason.SOLD_OUT)
-            work.record([encode(Change(row, [entry]), booking.created_at)])
+            work.record([encode(Change(row, [entry]), booking.accepted_at)])
         assert caught.value.constraint == "booking_ledger_one_outcome"
 
 
@@ -258,7 +267,7 @@ def test_more_than_the_capacity_cannot_be_written(
     with pytest.raises(DataError) as caught, bookings.unit_of_work() as work:  # noqa: PT012 - leaving the block is what raises
         row = _locked(work, event_id)
         at = work.read([], 0).now
-        work.record([encode(Change(replace(row, sold=2), []), at)])
+        work.record([encode(Change(row._replace(sold=2), []), at)])
 
     assert caught.value.constraint == "event_inventory_never_oversold"
 
@@ -269,7 +278,7 @@ def test_fewer_than_none_cannot_be_sold(bookings: BookingStore, make_event: Make
 
     with pytest.raises(DataError), bookings.unit_of_work() as work:  # noqa: PT012 - leaving the block is what raises
         row = _locked(work, event_id)
-        work.record([encode(Change(replace(row, sold=-1), []), datetime.now(UTC))])
+        work.record([encode(Change(row._replace(sold=-1), []), datetime.now(UTC))])
 
 
 def test_nobody_changes_the_ledger_not_even_its_owner(make_event: MakeEvent, sql: Sql) -> None:
@@ -383,9 +392,7 @@ def test_changes_of_many_events_are_written_together(
         changes = []
         for event_id, booking_id, user_id in zip(events, ids, buyers, strict=False):
             row = rows[event_id].inventory
-            booking = NewBooking(booking_id, random_job_id(event_id), event_id, user_id, 2, 1, 1, at)
-            changed = replace(row, sold=2, last_queue_number=1)
-            changes.append(Change(changed, [_entry_of(booking, 2, row.capacity)], [booking]))
+            changes.append(_sold(row, _entry_of(row, booking_id, user_id, 2, 1, at)))
         work.record([encode(change, at) for change in changes])
 
     assert [len(_ledger(sql, event_id)) for event_id in events] == [2, 2, 2]

@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -314,7 +313,7 @@ def test_a_finished_job_leaves_the_queue_and_keeps_its_answer_for_its_time(
     assert refused is not None
     assert confirmed.outcome == _answer(first).outcome
     assert refused.outcome == _answer(second, Reason.SOLD_OUT).outcome
-    assert replace(confirmed.job, request_id=first.request_id) == first
+    assert confirmed.job._replace(request_id=first.request_id) == first
     assert _pending(jobs) == []
     [key] = redis_client.keys(f"*:job:{first.job_id}")
     assert 0 < redis_client.ttl(key) <= 100
@@ -619,7 +618,7 @@ def test_each_job_of_a_call_gets_its_own_answer(jobs: JobStore) -> None:
     repeated = NewJob(known.job_id, EVENT, known.user_id, known.quantity, None)
     unseeded, fresh, twice = _new(2, event_id=other), _new(3), _new(4)
 
-    answers = jobs.enqueue([fresh, unseeded, repeated, replace(repeated, quantity=2), twice, twice])
+    answers = jobs.enqueue([fresh, unseeded, repeated, repeated._replace(quantity=2), twice, twice])
 
     assert _accepted(answers[0]).queue_number == 2
     assert isinstance(answers[1], Unseeded)
@@ -781,7 +780,7 @@ def test_a_closed_queue_takes_no_new_jobs_and_keeps_its_own(jobs: JobStore):
     jobs.close_queue(EVENT)
     jobs.close_queue(EVENT)
 
-    known, conflict, refused = jobs.enqueue([first, replace(first, quantity=2), second])
+    known, conflict, refused = jobs.enqueue([first, first._replace(quantity=2), second])
 
     assert isinstance(known, Enqueued)
     assert (known.job, known.known) == (_accepted(accepted), True)

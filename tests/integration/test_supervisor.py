@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -503,7 +502,7 @@ def test_an_event_whose_part_cannot_be_encoded_is_left_out_of_the_transaction(
     """One event's data never stops the committer: the others in its transaction are decided."""
     event_id, other = make_event(), make_event()
     committing = Committing(bookings, owner=101, lease_s=60.0, job_age_max=None)
-    impossible = batch_of(replace(enqueue(event_id, buyers[0]), quantity=2**70))
+    impossible = batch_of(enqueue(event_id, buyers[0])._replace(quantity=2**70))
     ordinary = batch_of(enqueue(other, buyers[0]))
 
     verdicts = committing.commit([impossible, ordinary], patient=False)

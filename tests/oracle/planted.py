@@ -177,7 +177,7 @@ def catch_up_skipped(_sale: Sale) -> Iterator[None]:
 
 
 def _as_new(message: AcceptJob) -> AcceptJob:
-    return replace(message, job=replace(message.job, job_id=random_job_id(message.job.event_id)))
+    return replace(message, job=message.job._replace(job_id=random_job_id(message.job.event_id)))
 
 
 def _early_answers(verdict: Decided) -> Iterator[tuple[UUID, JobStatus]]:

@@ -219,15 +219,13 @@ class UnitOfWorkDouble:
         """Check the constraints, and write at COMMIT."""
         self._statement(writes=True)
         tables = self._tables
-        bookings, entries, rows = (
+        entries, rows = (
             [row for change in changes for row in orjson.loads(b"[" + getattr(change, part) + b"]")]
-            for part in ("bookings", "entries", "inventory")
+            for part in ("entries", "inventory")
         )
         for entry in entries:
             self._check_entry(entry)
-        for booking in bookings:
-            booking["job_id"] = UUID(booking["job_id"])
-            if (booking["event_id"], booking["user_id"], booking["slot"]) in tables.slots:
+            if (entry["event_id"], entry["user_id"], entry["slot"]) in tables.slots:
                 raise DataError("duplicate key", "bookings_one_per_slot")
         job_ids = [entry["job_id"] for entry in entries if entry["job_id"]]
         if len(set(job_ids)) < len(job_ids):
@@ -235,7 +233,7 @@ class UnitOfWorkDouble:
         for new in rows:
             if not 0 <= tables.events[new["event_id"]].sold + new["tickets"] <= new["capacity"]:
                 raise DataError("check", "event_inventory_never_oversold")
-        self._writes.append(lambda: self._apply(bookings, entries, rows))
+        self._writes.append(lambda: self._apply(entries, rows))
 
     def _check_entry(self, entry: dict[str, Any]) -> None:
         world, tables = self._server.world, self._tables
@@ -350,22 +348,22 @@ class UnitOfWorkDouble:
         self._release()
         self._server.world.check.committed(self)
 
-    def _apply(self, bookings: list[Any], entries: list[Any], rows: list[Any]) -> None:
+    def _apply(self, entries: list[Any], rows: list[Any]) -> None:
         tables = self._tables
-        for new in bookings:
-            booking = Booking(
-                new["id"],
-                new["job_id"],
-                new["event_id"],
-                new["user_id"],
-                new["quantity"],
-                "confirmed",
-                datetime.fromisoformat(new["created_at"]),
-                None,
-            )
-            tables.bookings[booking.id] = BookingRow(booking, new["slot"])
-            tables.slots[booking.event_id, booking.user_id, new["slot"]] = booking.id
         for entry in entries:
+            if entry["slot"] is not None:
+                booking = Booking(
+                    entry["booking_id"],
+                    entry["job_id"],
+                    entry["event_id"],
+                    entry["user_id"],
+                    entry["quantity"],
+                    "confirmed",
+                    datetime.fromisoformat(entry["at"]),
+                    None,
+                )
+                tables.bookings[booking.id] = BookingRow(booking, entry["slot"])
+                tables.slots[booking.event_id, booking.user_id, entry["slot"]] = booking.id
             tables.ledger[entry["event_id"]].append(entry)
             if entry["job_id"] is not None:
                 tables.outcomes[entry["job_id"]] = entry

@@ -22,7 +22,7 @@ Plant = Callable[[], list[tuple[Any, str, Any]]]
 def _no_dedupe() -> list[tuple[Any, str, Any]]:
     """Recorded outcomes are not looked at."""
     decide = commit.__dict__["decide"]
-    return [(commit, "decide", lambda inventory, jobs, facts: decide(inventory, jobs, replace(facts, outcomes={})))]
+    return [(commit, "decide", lambda inventory, jobs, facts: decide(inventory, jobs, facts._replace(outcomes={})))]
 
 
 def _catch_up_skipped() -> list[tuple[Any, str, Any]]:
@@ -134,7 +134,7 @@ def _pause_ignored() -> list[tuple[Any, str, Any]]:
 
     def claim(self: Any, batch: Any, row: Any, *, patient: bool) -> Any:
         if row is not None:
-            row = replace(row, inventory=replace(row.inventory, paused=False))
+            row = row._replace(inventory=row.inventory._replace(paused=False))
         return _real_claim(self, batch, row, patient=patient)
 
     return [(Committing, "_claim", claim)]
@@ -169,10 +169,10 @@ def _sold_out_too_early() -> list[tuple[Any, str, Any]]:
 
     def early(inventory: Any, jobs: Any, facts: Any) -> Any:
         real = inventory.capacity
-        ruling = decide(replace(inventory, capacity=max(real - 1, inventory.sold)), jobs, facts)
+        ruling = decide(inventory._replace(capacity=max(real - 1, inventory.sold)), jobs, facts)
         entries = [replace(entry, capacity_after=real) for entry in ruling.change.entries]
-        after = replace(ruling.change.inventory, capacity=real)
-        return replace(ruling, change=replace(ruling.change, inventory=after, entries=entries))
+        after = ruling.change.inventory._replace(capacity=real)
+        return ruling._replace(change=ruling.change._replace(inventory=after, entries=entries))
 
     return [(commit, "decide", early)]
 

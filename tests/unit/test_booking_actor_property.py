@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from dataclasses import replace
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -180,4 +179,4 @@ class TestAnyInterleaving(_Sale.TestCase):  # type: ignore[name-defined, misc]
 
 def test_the_fakes_jobs_can_be_told_apart() -> None:
     """What the property compares are whole jobs."""
-    assert a_job(1) == a_job(1) != replace(a_job(1), quantity=2)
+    assert a_job(1) == a_job(1) != a_job(1)._replace(quantity=2)

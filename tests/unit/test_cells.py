@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pykka
 import pytest
 
@@ -96,7 +94,7 @@ def test_an_event_that_waits_already_rings_nobody_again(cells: Cells, rings: _Ri
 def test_those_who_waited_longest_start_first_as_far_as_there_is_room(cells: Cells) -> None:
     """Places are given in the order in which they were asked for; the rest goes on waiting."""
     for event_id in (9, 7, 8):
-        cells.announce([replace(a_job(1), event_id=event_id)])
+        cells.announce([a_job(1)._replace(event_id=event_id)])
 
     assert [cell.event_id for cell in cells.startable(2)] == [9, 7]
     assert cells.startable(0) == []

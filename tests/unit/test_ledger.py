@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import fields, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 from uuid import UUID
@@ -94,7 +94,7 @@ def test_a_verifier_written_with_the_standard_library_agrees(entry: LedgerEntry)
     assert entry_hash(entry) == seal(_row(entry))
 
 
-@given(_ENTRIES, st.sampled_from([field.name for field in fields(LedgerEntry)]))
+@given(_ENTRIES, st.sampled_from(COLUMNS))
 def test_every_column_but_the_hash_itself_is_hashed(entry: LedgerEntry, column: str) -> None:
     """A change of any column changes the hash."""
     value = getattr(entry, column)

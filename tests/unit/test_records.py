@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import FrozenInstanceError, fields
 from importlib import resources
 from typing import Any
 
@@ -39,5 +38,5 @@ def test_the_kinds_are_those_that_the_schema_accepts() -> None:
 @pytest.mark.parametrize("record", [a_job(1), an_inventory(), an_outcome(1)])
 def test_records_cannot_be_changed(record: Any) -> None:
     """They travel between threads, so nobody may write to them."""
-    with pytest.raises(FrozenInstanceError):
-        setattr(record, fields(record)[0].name, 8)
+    with pytest.raises(AttributeError):
+        setattr(record, record._fields[0], 8)

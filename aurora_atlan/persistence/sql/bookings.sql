@@ -59,20 +59,19 @@ SELECT NULL, NULL, NULL, NULL, NULL, NULL, booking.event_id, booking.user_id, bo
 
 -- name: record!
 -- Write what was decided: bookings, ledger, outbox, and the inventory rows they were decided under.
-WITH booked AS (
+WITH new AS MATERIALIZED (
+    SELECT * FROM json_to_recordset(:entries::json)
+        AS new (event_id bigint, entry_number bigint, kind text, job_id uuid, booking_id bigint, user_id bigint,
+                quantity integer, reason text, queue_number bigint, accepted_at timestamptz, sold_after integer,
+                capacity_after integer, at timestamptz, prev_hash text, hash text, slot integer)
+), booked AS (
     INSERT INTO bookings (id, job_id, event_id, user_id, quantity, slot, queue_number, created_at)
-    SELECT id, job_id, event_id, user_id, quantity, slot, queue_number, created_at
-      FROM json_to_recordset(:bookings::json)
-        AS new (id bigint, job_id uuid, event_id bigint, user_id bigint, quantity integer, slot integer,
-                queue_number bigint, created_at timestamptz)
+    SELECT booking_id, job_id, event_id, user_id, quantity, slot, queue_number, at FROM new WHERE slot IS NOT NULL
 ), entered AS (
     INSERT INTO booking_ledger
     SELECT event_id, entry_number, kind, job_id, booking_id, user_id, quantity, reason, queue_number, accepted_at,
            sold_after, capacity_after, at, decode(prev_hash, 'hex'), decode(hash, 'hex')
-      FROM json_to_recordset(:entries::json)
-        AS new (event_id bigint, entry_number bigint, kind text, job_id uuid, booking_id bigint, user_id bigint,
-                quantity integer, reason text, queue_number bigint, accepted_at timestamptz, sold_after integer,
-                capacity_after integer, at timestamptz, prev_hash text, hash text)
+      FROM new
     RETURNING event_id, entry_number, kind
 ), told AS (
     INSERT INTO outbox (event_id, entry_number)
