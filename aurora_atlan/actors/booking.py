@@ -1,8 +1,8 @@
 """The booking actor: one per event, serialises its booking attempts in memory, one batch in flight.
 
 The stream in Redis is the order. A job comes straight from its message only when its queue number is
-the next one expected; in every other case (a gap, a restart, a job another process accepted) the stream
-is read. One rule covers live traffic and recovery alike.
+the next one expected, or when nothing waited before it; in every other case (a gap, a restart after a crash, a job
+another process accepted) the stream is read. One rule covers live traffic and recovery alike.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ _FLUSH = Flush()
 
 
 class BookingActor(SupervisedActor):
-    """A disposable incarnation of one event: it inherits nothing and reads the truth when it starts."""
+    """A disposable incarnation of one event: it reads what waits, unless all of that was left to it."""
 
     def __init__(
         self,
@@ -89,6 +89,8 @@ class BookingActor(SupervisedActor):
         self._expected = 0
         # The stream holds, or may hold, jobs that are not in memory.
         self._behind = True
+        # Has taken no job yet, and read nothing.
+        self._new = True
         self._paused = False
         self._draining = False
         self._flush_told = False
@@ -141,6 +143,11 @@ class BookingActor(SupervisedActor):
 
     def _collect(self, told: Sequence[Job]) -> None:
         groups = [*self._cell.collect(self._generation)]
+        if groups and self._new:
+            # None waited before them when they were accepted, and what came later is told.
+            self._behind = False
+            self._expected = groups[0][0].queue_number
+        self._new = False
         if told:
             # It waited in the inbox, so it may be older than what was kept.
             older = groups and self._expected <= told[0].queue_number < groups[0][0].queue_number

@@ -81,19 +81,24 @@ class EventCell:
         self._crashes: deque[float] = deque()
         self._until = 0.0
         self._told = 0
-        # Accepted while a batch is in flight, and not yet collected.
+        # Accepted while a batch is in flight, and not yet collected. Of an event that has no actor: all that waits for
+        # it, for the one to come; empty if that has to read what waits.
         self._kept: list[Sequence[Job]] = []
         # This incarnation is the one try that a quarantined event gets.
         self._probing = False
 
-    def accepted(self, jobs: Sequence[Job]) -> Ref | None:
+    def accepted(self, jobs: Sequence[Job], *, at_head: bool = False) -> Ref | None:
         """Note accepted jobs; return the actor that must be told of them now, None when there is none.
 
-        An actor with a batch in flight need not be woken for them: it collects them when it has its answer.
+        An actor with a batch in flight need not be woken for them: it collects them when it has its answer. One to
+        come collects those that came ``at_head``, when none waited, and those after them.
         """
         with self._lock:
+            # Of a number met before Redis has gone back, and more may wait than it says.
+            at_head = at_head and jobs[0].queue_number > self.highest_number
             self.highest_number = max(self.highest_number, *(job.queue_number for job in jobs))
             if not self.running:
+                self._keep_for_next(jobs, at_head=at_head)
                 return None
             # Counted before it is told: a passivation that has not seen it will not go through.
             self._told += 1
@@ -166,8 +171,7 @@ class EventCell:
             self.state = CellState.STARTING
             self.alive = True
             self.generation += 1
-            self._told = 0
-            self._kept = []
+            self._told = len(self._kept)
             self.busy = True
             return self.generation
 
@@ -245,8 +249,18 @@ class EventCell:
         """Return the seconds until an actor may start."""
         return max(0.0, self._until - now)
 
+    def _keep_for_next(self, jobs: Sequence[Job], *, at_head: bool) -> None:
+        if self.state not in (CellState.IDLE, CellState.STARTING):
+            return
+        if (self._kept or at_head) and len(self._kept) < _KEPT_MAX:
+            self._kept.append(jobs)
+        else:
+            self._kept = []
+        self._told = len(self._kept)
+
     def _leave(self, state: CellState, until: float) -> None:
         self.state = state
+        self._kept = []
         self.alive = False
         self.ref = None
         self.busy = False

@@ -35,10 +35,13 @@ class Cells:
                 cell = self._cells.setdefault(event_id, EventCell(event_id, self._policy))
         return cell
 
-    def announce(self, jobs: Sequence[Job]) -> None:
-        """Tell the actor of their event of accepted jobs, in their order, or ask for an actor to be started."""
+    def announce(self, jobs: Sequence[Job], *, at_head: bool) -> None:
+        """Tell the actor of their event of accepted jobs, in their order, or ask for an actor to be started.
+
+        ``at_head``: none waited for the event before them.
+        """
         cell = self.get_or_make(jobs[0].event_id)
-        ref = cell.accepted(jobs)
+        ref = cell.accepted(jobs, at_head=at_head)
         told = cell.running if ref is None else tell(ref, JobsAccepted(jobs))
         if not told:
             self.want(cell)

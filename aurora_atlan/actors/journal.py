@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from aurora_atlan.actors.gathering import Gatherer
 from aurora_atlan.actors.messages import AcceptJob, Refused
@@ -12,11 +13,17 @@ from aurora_atlan.persistence.jobs import Enqueued, Enqueueing, JobStore
 from aurora_atlan.persistence.records import Job
 
 
+class Announce(Protocol):
+    """Called with newly accepted jobs of one event, in their order."""
+
+    def __call__(self, jobs: Sequence[Job], *, at_head: bool) -> None:
+        """Tell whoever decides them; ``at_head``: none waited for the event before them."""
+
+
 class JournalActor(Gatherer[AcceptJob]):
     """Accepts jobs, tells each event's actor of its own in the order of the log, and answers the callers.
 
-    ``announce`` is called with the newly accepted jobs of one event, in their order. When this actor crashes,
-    callers that wait are refused at once; what Redis has accepted by then, the sweep finds.
+    When this actor crashes, callers that wait are refused at once; what Redis has accepted by then, the sweep finds.
     """
 
     gathers = AcceptJob
@@ -25,7 +32,7 @@ class JournalActor(Gatherer[AcceptJob]):
         self,
         switchboard: Switchboard,
         jobs: JobStore,
-        announce: Callable[[Sequence[Job]], None],
+        announce: Announce,
         on_death: Callable[[BaseException | None], None],
     ) -> None:
         super().__init__()
@@ -56,16 +63,19 @@ class JournalActor(Gatherer[AcceptJob]):
             raise
         if self._switchboard.redis_writes.close():
             self._switchboard.wake_committers()
-        accepted: dict[int, list[Job]] = {}
+        self._tell_actors(answers, repeated=repeated)
+        for message, answer in zip(gathered, answers, strict=True):
+            message.reply.set(answer)
+
+    def _tell_actors(self, answers: Sequence[Enqueueing], *, repeated: bool) -> None:
+        accepted: dict[int, list[Enqueued]] = {}
         for answer in answers:
             # Known from the first of two tries, or from an earlier request; hearing of it twice harms no actor.
             if isinstance(answer, Enqueued) and (not answer.known or (repeated and not answer.decided)):
-                accepted.setdefault(answer.job.event_id, []).append(answer.job)
-        for jobs in accepted.values():
-            self._announce(jobs)
-            self._switchboard.metrics.accepted(len(jobs))
-        for message, answer in zip(gathered, answers, strict=True):
-            message.reply.set(answer)
+                accepted.setdefault(answer.job.event_id, []).append(answer)
+        for together in accepted.values():
+            self._announce([answer.job for answer in together], at_head=all(answer.at_head for answer in together))
+        self._switchboard.metrics.accepted(sum(map(len, accepted.values())))
 
     def died(self, error: BaseException | None) -> None:
         """Refuse everybody who waits, and report."""

@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 
 # The longest the thread sleeps; whoever has work for it wakes it at once.
 _TICK_S = 0.25
+# The shortest: where events come and go all the time, those that want an actor or leave one are many at a time.
+_REST_S = 0.005
 # How often to look for actors that are dead without a word: found and replaced within a second.
 _LOOK_S = 0.5
 # What is in flight for longer is shown as being processed.
@@ -164,7 +166,12 @@ class Watch:
             if _host_has_left():
                 self._host_left()
                 return
-            wake.wait(min(_TICK_S, wait_s if wait_s is not None else _TICK_S))
+            wait_s = _TICK_S if wait_s is None else min(_TICK_S, wait_s)
+            rested_at = time.monotonic() + min(_REST_S, wait_s)
+            wake.wait(wait_s)
+            # Whoever wakes it after a while is not made to wait.
+            if (left_s := rested_at - time.monotonic()) > 0:
+                self._stopping.wait(left_s)
             wake.clear()
 
     def _activate(self) -> None:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
 import redis
@@ -23,6 +23,7 @@ from aurora_atlan.persistence.queue_keys import (
     FAILED,
     event_tag,
     finished_key,
+    job_key,
     meta_key,
     pending_key,
     shard_tag,
@@ -55,6 +56,8 @@ class Enqueued:
     jitter_s: float = 0.0
     # Redis may have known the job once: jobs of this event have expired, or were lost.
     forgettable: bool = False
+    # No job waited for the event before those that were accepted with this one.
+    at_head: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +114,7 @@ class FinishedJob:
     attempts: int
 
 
-@dataclass(frozen=True, slots=True)
-class Finish:
+class Finish(NamedTuple):
     """What one event's committed batch changes in Redis."""
 
     event_id: int
@@ -246,7 +248,7 @@ class JobStore:
     def status(self, job_id: UUID) -> QueuedStatus | None:
         """Read what Redis knows of the job; None when that is nothing."""
         tag = shard_tag(shard_of_job(job_id))
-        [reply] = self._scripts.run([scripts.Call(self._status, [f"{tag}job:{job_id}"], [tag])])
+        [reply] = self._scripts.run([scripts.Call(self._status, [job_key(tag, job_id)], [tag])])
         return _queued_status(job_id, reply) if reply else None
 
     def next_numbers(self, event_ids: Sequence[int]) -> list[int]:
@@ -303,7 +305,7 @@ class JobStore:
             keys += (event + "jobs", event + "meta", event + "users", tag + "pending")
             arguments += (event_id, len(jobs))
             for job in jobs:
-                keys.append(f"{tag}job:{job.job_id}")
+                keys.append(job_key(tag, job.job_id))
                 arguments += (job.user_id, job.quantity, job.request_id or "")
         return scripts.Call(self._enqueue, keys, arguments)
 
@@ -318,7 +320,7 @@ class JobStore:
             arguments += (finish.event_id, finish.last_decided, pace, tag + "decided", len(finish.jobs))
             for finished in finish.jobs:
                 job, outcome = finished.job, finished.outcome
-                keys.append(f"{tag}job:{job.job_id}")
+                keys.append(job_key(tag, job.job_id))
                 arguments += (
                     job.queue_number,
                     job.user_id,
@@ -361,7 +363,8 @@ def _enqueueings(groups: Sequence[Sequence[NewJob]], reply: bytes) -> Iterator[t
     accepted_at = time_of(int(next(words)))
     for jobs in groups:
         last_decided, pace, jitter = int(next(words)), int(next(words)), int(next(words))
-        standing = _Standing(last_decided, pace / 1_000_000, jitter / 1_000_000, next(words) == b"1", accepted_at)
+        forgettable, waited = next(words) == b"1", next(words) == b"1"
+        standing = _Standing(last_decided, pace / 1_000_000, jitter / 1_000_000, forgettable, waited, accepted_at)
         yield jobs[0].event_id, iter([_enqueueing(job, next(words), standing) for job in jobs])
 
 
@@ -372,6 +375,7 @@ class _Standing:
     pace_s: float
     jitter_s: float
     forgettable: bool
+    waited: bool
     now: datetime
 
 
@@ -385,6 +389,7 @@ def _enqueueing(job: NewJob, answer: bytes, event: _Standing) -> Enqueueing:
             known=False,
             jitter_s=event.jitter_s,
             forgettable=event.forgettable,
+            at_head=not event.waited,
         )
     if answer.startswith(b"known:"):
         _, number, at, decided = answer.split(b":")

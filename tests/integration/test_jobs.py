@@ -111,6 +111,24 @@ def test_what_was_accepted_is_read_back_in_order(jobs: JobStore) -> None:
     assert [job.accepted_at for job in accepted] == sorted(job.accepted_at for job in accepted)
 
 
+def test_it_is_told_whether_jobs_waited_before(jobs: JobStore) -> None:
+    """Of each event by itself, for all jobs that come in one round trip; what is decided or withdrawn waits no more."""
+    other = EVENT + 1
+    for event_id in (EVENT, other):
+        jobs.seed(event_id, highest_number=0, last_decided=0)
+
+    def at_head(*new: NewJob) -> list[bool]:
+        answers = jobs.enqueue(new)
+        assert all(isinstance(answer, Enqueued) for answer in answers)
+        return [answer.at_head for answer in answers if isinstance(answer, Enqueued)]
+
+    first = _new()
+    assert at_head(first, _new(2)) == [True, True]
+    assert at_head(_new(3), _new(4, event_id=other), first) == [False, True, False]
+    _finish(jobs, _pending(jobs))
+    assert at_head(_new(5), first) == [True, False]
+
+
 def test_a_job_id_is_queued_once(jobs: JobStore) -> None:
     """A repetition gets the first one's number and time, also when both come in one round trip."""
     jobs.seed(EVENT, highest_number=0, last_decided=0)

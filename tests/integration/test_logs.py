@@ -74,6 +74,8 @@ def test_a_job_that_fails_is_told_by_its_ids_and_why(
         supervisor.submit(BookTickets(event_id, user_id, request_id=f"request-{user_id}")).job_id
         for user_id in (buyers[0], NOBODY)
     )
+    # Until then they may have been handed in one after the other.
+    wait_until(lambda: supervisor._switchboard.pauses.known() == [event_id], 10, "the event was found paused")
     supervisor.resume(event_id)
     wait_decided(database_url, [good, bad])
 

@@ -56,6 +56,12 @@ def _passivation_ignores_jobs() -> list[tuple[Any, str, Any]]:
     return [(EventCell, "passivate", ignore), (Watch, "_find_work", lambda self, now: None)]
 
 
+def _head_assumed() -> list[tuple[Any, str, Any]]:
+    """An actor to come is left jobs as if none waited before them."""
+    accepted = EventCell.accepted
+    return [(EventCell, "accepted", lambda self, jobs, *, at_head: accepted(self, jobs, at_head=True))]
+
+
 def _no_epoch_check() -> list[tuple[Any, str, Any]]:
     """A batch of a former owner is decided."""
 
@@ -182,6 +188,7 @@ PLANTS: dict[str, Plant] = {
     "catch-up-skipped": _catch_up_skipped,
     "cursor-not-reset": _cursor_not_reset,
     "passivation-ignores-jobs": _passivation_ignores_jobs,
+    "head-assumed": _head_assumed,
     "no-epoch-check": _no_epoch_check,
     "not-handed-in-again": _not_handed_in_again,
     "bisection-inverted": _bisection_inverted,

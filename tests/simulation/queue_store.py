@@ -229,7 +229,12 @@ class JobStoreDouble:
             return answer
 
         def apply() -> list[Enqueueing]:
-            return [enqueue(job) for job in jobs]
+            waited = {job.event_id for job in jobs if self._queue.memory.event(job.event_id).stream}
+            answers = [enqueue(job) for job in jobs]
+            for answer in answers:
+                if isinstance(answer, Enqueued) and not answer.known:
+                    answer.at_head = answer.job.event_id not in waited
+            return answers
 
         if self._world.bad_luck():
             for job in jobs[: self._world.below(len(jobs) + 1)]:

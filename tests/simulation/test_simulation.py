@@ -22,6 +22,7 @@ _CAUGHT_BY = {
     "catch-up-skipped": {"I5"},
     "cursor-not-reset": {"I6", "I7"},
     "passivation-ignores-jobs": {"I6", "I7"},
+    "head-assumed": {"I5"},
     "no-epoch-check": {"I5"},
     "not-handed-in-again": {"I6", "I7"},
     "bisection-inverted": {"I5"},

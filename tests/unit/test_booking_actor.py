@@ -34,10 +34,10 @@ _BATCH_MAX = 8
 class _Stage:
     """One actor, its cell, its log, and a committer that answers when the test says so."""
 
-    def __init__(self, log: FakeLog | None = None, batch_max: int = _BATCH_MAX) -> None:
+    def __init__(self, log: FakeLog | None = None, batch_max: int = _BATCH_MAX, cell: EventCell | None = None) -> None:
         self.board = FakeSwitchboard()
         self.log = log or FakeLog()
-        self.cell = EventCell(EVENT_ID, RestartPolicy(5, 30.0, 0.1, 5.0, 30.0, lambda: 1.0))
+        self.cell = cell or EventCell(EVENT_ID, RestartPolicy(5, 30.0, 0.1, 5.0, 30.0, lambda: 1.0))
         self.generation = self.cell.begin()
         self.deaths: list[Any] = []
         self.actor = BookingActor(
@@ -115,6 +115,34 @@ def test_a_new_incarnation_decides_what_waits_in_the_log() -> None:
     assert stage.handed_in == [[3, 4, 9]]
     assert stage.batches[0].epoch is None
     assert stage.cell.highest_number == 9
+
+
+def test_a_new_incarnation_that_was_left_all_that_waits_reads_nothing() -> None:
+    """It takes what was accepted when nothing waited, and goes on from there."""
+    stage = _Stage()
+    stage.cell.passivate(stage.generation, 0, idle=bool(stage.cell.ask_to_passivate()))
+    waiting = [stage.log.accept() for _ in range(2)]
+    stage.cell.accepted(waiting, at_head=True)
+    successor = _Stage(stage.log, cell=stage.cell)
+
+    successor.say(Flush())
+
+    assert successor.handed_in == [[1, 2]]
+    assert successor.log.reads == []
+    successor.decide()
+    successor.accept()
+    assert successor.handed_in == [[1, 2], [3]]
+    assert successor.log.reads == []
+
+
+def test_a_new_incarnation_that_was_left_nothing_reads_what_waits() -> None:
+    """Also when it is told of a job before it has read."""
+    stage = _Stage(FakeLog([a_job(3), a_job(4)]))
+
+    stage.accept()
+    stage.say(Flush())
+
+    assert stage.handed_in == [[3, 4, 5]]
 
 
 def test_the_next_job_is_taken_straight_from_its_message(stage: _Stage) -> None:

@@ -19,8 +19,10 @@ from aurora_atlan.actors.messages import (
     BatchFenced,
     BatchPaused,
     CommitterReplaced,
+    Flush,
     HandIn,
     JobsAccepted,
+    Passivate,
     Rescan,
 )
 from aurora_atlan.persistence.records import Job
@@ -95,6 +97,28 @@ class _Sale(RuleBasedStateMachine):
         self.cell.crashed(self.cell.generation, time.monotonic())
         self.mailbox.clear()
         self.an_actor_starts()
+
+    @rule(idle=st.integers(0, 3), starting=st.integers(0, 3), running=st.integers(0, 3))
+    def the_actor_is_passivated_and_the_next_one_starts(self, *, idle: int, starting: int, running: int) -> None:
+        if self.cell.ask_to_passivate() is not None:
+            self.actor.on_receive(Passivate())
+        if self.cell.alive:
+            return
+        self._accept_at_once(idle)
+        generation = self.cell.begin()
+        self._accept_at_once(starting)
+        self.actor = BookingActor(self.cell, generation, self.board, self.log, 3, lambda *_: None)  # type: ignore[arg-type]
+        self.cell.started(generation, self.actor.actor_ref, time.monotonic())
+        for _ in range(running):
+            self.jobs_are_accepted(1, told=True, poisoned=False)
+        self.actor.on_receive(Flush())
+
+    def _accept_at_once(self, count: int) -> None:
+        at_head = not self.log.jobs
+        jobs = [self.log.accept() for _ in range(count)]
+        self.accepted += jobs
+        if jobs:
+            assert self.cell.accepted(jobs, at_head=at_head) is None
 
     @precondition(lambda self: self._in_hand())
     @rule(finished=st.booleans())

@@ -190,6 +190,61 @@ def test_an_actor_with_a_batch_in_flight_is_not_woken_for_more() -> None:
     assert list(cell.collect(generation)) == []
 
 
+def test_an_actor_to_come_collects_all_that_waits() -> None:
+    """What came when nothing waited, and what came after it, before the actor was there and while it started."""
+    cell = _cell()
+    groups = [[a_job(3)], [a_job(4), a_job(5)], [a_job(6)]]
+    cell.accepted(groups[0], at_head=True)
+    cell.accepted(groups[1])
+    generation = cell.begin()
+    cell.accepted(groups[2])
+    cell.started(generation, Recorder(), 0.0)
+
+    assert list(cell.collect(generation)) == groups
+    cell.ask_to_passivate()
+    # It has to handle each of them.
+    assert not cell.passivate(generation, 2, idle=True)
+    cell.ask_to_passivate()
+    assert cell.passivate(generation, 3, idle=True)
+
+
+def test_an_actor_to_come_collects_nothing_when_more_waits() -> None:
+    """Before what was told, or more than is kept: then it reads the log."""
+    behind, crowded, back = _cell(), _cell(), _cell()
+    behind.accepted([a_job(3)])
+    behind.accepted([a_job(4)])
+    for number in range(1, 101):
+        crowded.accepted([a_job(number)], at_head=number == 1)
+    # Redis has gone back, and gave a number once more.
+    back.seen(7)
+    back.accepted([a_job(7)], at_head=True)
+
+    for cell in (behind, crowded, back):
+        generation, _ = _running(cell)
+        assert list(cell.collect(generation)) == []
+
+
+@pytest.mark.parametrize("end", ["crashed", "foreign", "passivated"])
+def test_what_an_actor_did_not_collect_is_not_its_successors(end: str) -> None:
+    """Nor is anything kept while an event waits after a crash, or for its other owner."""
+    cell = _cell()
+    cell.accepted([a_job(1)], at_head=True)
+    generation, _ = _running(cell)
+    if end == "crashed":
+        cell.crashed(generation, 0.0)
+    elif end == "foreign":
+        cell.foreign(generation, 0.0)
+    else:
+        cell.collect(generation)
+        cell.ask_to_passivate()
+        assert cell.passivate(generation, 1, idle=True)
+    if end != "passivated":
+        cell.accepted([a_job(2)], at_head=True)
+
+    generation, _ = _running(cell)
+    assert list(cell.collect(generation)) == []
+
+
 def test_not_too_much_is_kept_for_an_actor() -> None:
     """A batch may be in flight for as long as PostgreSQL is away; then the actor is told, and reads the log later."""
     cell = _cell()

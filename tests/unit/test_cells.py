@@ -56,7 +56,7 @@ def test_a_running_actor_is_told_of_an_accepted_job(cells: Cells, rings: _Rings)
     _, ref = _running(cells, 7)
     job = a_job(3)
 
-    cells.announce([job])
+    cells.announce([job], at_head=False)
 
     assert ref.told == [JobsAccepted([job])]
     assert (rings.count, cells.wanting()) == (0, 0)
@@ -64,7 +64,7 @@ def test_a_running_actor_is_told_of_an_accepted_job(cells: Cells, rings: _Rings)
 
 def test_a_job_without_an_actor_asks_for_one(cells: Cells, rings: _Rings) -> None:
     """The first job of an event rings the supervisor."""
-    cells.announce([a_job(3)])
+    cells.announce([a_job(3)], at_head=False)
 
     assert (rings.count, cells.wanting()) == (1, 1)
     assert cells.startable(5) == [cells.get(7)]
@@ -77,7 +77,7 @@ def test_a_job_for_a_dead_actor_asks_for_a_new_one(cells: Cells) -> None:
     generation = cell.begin()
     cell.started(generation, _DeadRef(), 0.0)
 
-    cells.announce([a_job(3)])
+    cells.announce([a_job(3)], at_head=False)
     cell.crashed(generation, -100.0)
 
     assert cells.startable(5) == [cell]
@@ -86,7 +86,7 @@ def test_a_job_for_a_dead_actor_asks_for_a_new_one(cells: Cells) -> None:
 def test_an_event_that_waits_already_rings_nobody_again(cells: Cells, rings: _Rings) -> None:
     """A hundred jobs of an event that waits for its actor wake the supervisor once."""
     for number in range(1, 101):
-        cells.announce([a_job(number)])
+        cells.announce([a_job(number)], at_head=False)
 
     assert rings.count == 1
 
@@ -94,7 +94,7 @@ def test_an_event_that_waits_already_rings_nobody_again(cells: Cells, rings: _Ri
 def test_those_who_waited_longest_start_first_as_far_as_there_is_room(cells: Cells) -> None:
     """Places are given in the order in which they were asked for; the rest goes on waiting."""
     for event_id in (9, 7, 8):
-        cells.announce([a_job(1)._replace(event_id=event_id)])
+        cells.announce([a_job(1)._replace(event_id=event_id)], at_head=False)
 
     assert [cell.event_id for cell in cells.startable(2)] == [9, 7]
     assert cells.startable(0) == []

@@ -31,7 +31,7 @@ class _Queue:
         answers: list[Enqueueing] = []
         for job in jobs:
             self.number += 1
-            answers.append(Enqueued(a_job(self.number, job_id=job.job_id), 0, 0.0, known=False))
+            answers.append(Enqueued(a_job(self.number, job_id=job.job_id), 0, 0.0, known=False, at_head=True))
         return answers
 
 
@@ -47,8 +47,13 @@ class _Stage:
         self.queue = _Queue()
         self.board = FakeSwitchboard()
         self.announced: list[Job] = []
+        self.at_head: list[bool] = []
         self.deaths: list[BaseException | None] = []
-        self.journal = JournalActor(self.board, self.queue, self.announced.extend, self.deaths.append)  # type: ignore[arg-type]
+        self.journal = JournalActor(self.board, self.queue, self._announce, self.deaths.append)  # type: ignore[arg-type]
+
+    def _announce(self, jobs: Sequence[Job], *, at_head: bool) -> None:
+        self.announced += jobs
+        self.at_head.append(at_head)
 
     def ask(self, *wanted: int) -> list[Reply]:
         replies = [Reply() for _ in wanted]
@@ -75,6 +80,19 @@ def test_all_that_wait_are_enqueued_together_and_told_in_the_order_of_the_log(st
     assert [len(trip) for trip in stage.queue.trips] == [3]
     assert numbers(stage.announced) == [1, 2, 3]
     assert [answer.job.job_id for answer in _answers(replies)] == [job_id_of(number) for number in (11, 12, 13)]
+
+
+@pytest.mark.parametrize("at_head", [True, False])
+def test_it_is_told_whether_jobs_are_all_that_waits_for_their_event(stage: _Stage, *, at_head: bool) -> None:
+    """As Redis says of them; one that was not at the head of the queue is enough to know that more waits."""
+    accepted = [Enqueued(a_job(number), 0, 0.0, known=False, at_head=True) for number in (4, 5)]
+    accepted[1].at_head = at_head
+    stage.queue.accept = lambda jobs: list(accepted)  # type: ignore[method-assign]
+
+    stage.ask(4, 5)
+
+    assert numbers(stage.announced) == [4, 5]
+    assert stage.at_head == [at_head]
 
 
 def test_only_newly_accepted_jobs_are_announced(stage: _Stage) -> None:

@@ -11,7 +11,8 @@ Then for each event:
      ARGV    event id, how many jobs; for each job: user id, quantity, request id or ''
 
 Returns words with blanks between: the time (us since 1970), then for each event: last decided number, pace (us per
-job), its jitter (us), 1 if an earlier job of the event may have been forgotten here, and an answer for each job, being
+job), its jitter (us), 1 if an earlier job of the event may have been forgotten here, 1 if a job waited for it already,
+and an answer for each job, being
      queue number    accepted now
      known:NUMBER:ACCEPTED:DECIDED   known already: its queue number, when it was accepted (us), 1 if it has its answer
      conflict        the id is known for another quantity
@@ -87,6 +88,7 @@ local function enqueue(key, arg)
   reply[#reply + 1] = whole_number(meta[3])
   reply[#reply + 1] = whole_number(meta[4])
   reply[#reply + 1] = whole and '0' or '1'
+  reply[#reply + 1] = waited > 0 and '1' or '0'
   for i = 1, count do
     local job = arg + 3 * i
     reply[#reply + 1] = answer(i, ARGV[job], ARGV[job + 1], ARGV[job + 2])
