@@ -18,7 +18,7 @@ import psycopg
 
 from aurora_atlan.actors.errors import UnavailableError
 from aurora_atlan.actors.messages import BookTickets
-from aurora_atlan.commands.process import collect_rarely
+from aurora_atlan.commands.process import collect_rarely, spread_waiting_threads
 from aurora_atlan.config import Settings
 from aurora_atlan.persistence.jobs import JobStore
 from aurora_atlan.persistence.redis_clients import patient_client
@@ -98,6 +98,7 @@ def main() -> None:
     """Answer until the input ends."""
     # As docs/embedding.md advises who books thousands of times a second.
     os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+    spread_waiting_threads()
     settings = Settings.from_env()
     with Supervisor(settings) as supervisor:
         deadline = time.monotonic() + _READY_WITHIN_S

@@ -111,7 +111,7 @@ class Settings:
     # Actors and their supervision.
     actors_max: int = option(512, kinds.whole(1, 100_000))
     actor_idle_s: float = option(60.0, kinds.seconds())
-    batch_max: int = option(500, kinds.whole(1, 10_000))
+    batch_max: int = option(1_000, kinds.whole(1, 10_000))
     transaction_jobs_max: int = option(2_000, kinds.whole(1, 1_000_000))
     lease_s: float = option(10.0, kinds.seconds())
     restarts_max: int = option(5, kinds.whole(1, 1_000))
