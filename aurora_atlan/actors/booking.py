@@ -2,7 +2,7 @@
 
 The stream in Redis is the order. A job comes straight from its message only when its queue number is
 the next one expected, or when nothing waited before it; in every other case (a gap, a restart after a crash, a job
-another process accepted) the stream is read. One rule covers live traffic and recovery alike.
+another process accepted) the stream is read. So live traffic and recovery go the same way.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ class BookingActor(SupervisedActor):
         self._expected = 0
         # The stream holds, or may hold, jobs that are not in memory.
         self._behind = True
-        # Has taken no job yet, and read nothing.
+        # Has handled no message yet.
         self._new = True
         self._paused = False
         self._draining = False
@@ -101,7 +101,7 @@ class BookingActor(SupervisedActor):
         return f"{type(self).__name__} of event {self._cell.event_id}"
 
     def prepare(self) -> None:
-        """Come into being; there is nothing to inherit."""
+        """Come into being."""
         self._switchboard.faults.reach("on_start")
 
     def leave(self) -> None:

@@ -115,7 +115,7 @@ class EventCell:
     def collect(self, generation: int) -> Sequence[Sequence[Job]]:
         """Return the jobs that were kept for this incarnation, in their order; they are its own from now on."""
         with self._lock:
-            if generation != self.generation or not self._kept:
+            if generation != self.generation or not self.alive or not self._kept:
                 return ()
             kept, self._kept = self._kept, []
             return kept
@@ -123,7 +123,8 @@ class EventCell:
     def launched(self, generation: int, highest_number: int, now: float) -> None:
         """Note that a batch up to this number is in flight."""
         with self._lock:
-            if generation == self.generation:
+            # One that was given up may come to itself before its successor begins.
+            if generation == self.generation and self.alive:
                 self.in_flight = (highest_number, now)
 
     def landed(self, generation: int) -> None:
@@ -171,7 +172,6 @@ class EventCell:
             self.state = CellState.STARTING
             self.alive = True
             self.generation += 1
-            self._told = len(self._kept)
             self.busy = True
             return self.generation
 
@@ -183,6 +183,7 @@ class EventCell:
             self.state = CellState.RUNNING
             self.ref = ref
             self.last_progress = now
+            self._told = len(self._kept)
             return True
 
     def ask_to_passivate(self) -> Ref | None:
@@ -256,7 +257,6 @@ class EventCell:
             self._kept.append(jobs)
         else:
             self._kept = []
-        self._told = len(self._kept)
 
     def _leave(self, state: CellState, until: float) -> None:
         self.state = state

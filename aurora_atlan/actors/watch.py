@@ -189,7 +189,7 @@ class Watch:
                 self._actor_died(cell, generation, error)
                 continue
             if cell.started(generation, ref, time.monotonic()):
-                # It knows that it has everything to read; it may have begun for a job told before this.
+                # It reads what waits, or takes what was left to it; it may have begun for a job told before this.
                 tell(ref, Flush())
 
     def _sweep(self, now: float) -> None:

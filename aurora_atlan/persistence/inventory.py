@@ -61,7 +61,7 @@ class Draft:
     reason: Reason | None = None
     queue_number: int | None = None
     accepted_at: datetime | None = None
-    # The first of the user's seats of this event that it takes; None: it makes no booking.
+    # Which of the user's slots of this event its booking takes; None: it makes no booking.
     slot: int | None = None
 
 

@@ -14,7 +14,7 @@ import pytest
 import redis
 
 from aurora_atlan.actors.commit import Committing, Decided, Failed
-from aurora_atlan.actors.errors import QueueFullError, TooManyInFlightError, UnknownEventError
+from aurora_atlan.actors.errors import AlreadyDecidedError, QueueFullError, TooManyInFlightError, UnknownEventError
 from aurora_atlan.actors.messages import Batch, BookTickets, JobState, JobStatus
 from aurora_atlan.persistence.bookings import BookingStore
 from aurora_atlan.persistence.job_ids import shard_of_job
@@ -68,6 +68,23 @@ def test_the_first_come_get_the_seats(
     assert _reasons(supervisor, jobs) == [None] * 60 + [Reason.SOLD_OUT] * 40
     assert _order(sql, event_id) == jobs
     assert sold(database_url, event_id) == 60
+
+
+class _HostsUUID(UUID):
+    """As a driver of the host's may give ids."""
+
+
+def test_an_id_may_be_of_a_class_of_the_hosts(supervisor: Supervisor, make_event: MakeEvent, buyers: list[int]) -> None:
+    """A job is found by it as by any other."""
+    receipt = supervisor.submit(BookTickets(make_event(), buyers[0]))
+    own = _HostsUUID(int=receipt.job_id.int)
+
+    assert supervisor.wait(own, 10.0).job_id == receipt.job_id
+    status = supervisor.status(own)
+    assert status is not None
+    assert status.finished
+    with pytest.raises(AlreadyDecidedError):
+        supervisor.withdraw(own)
 
 
 def test_sixty_four_events_at_once(

@@ -351,7 +351,7 @@ class UnitOfWorkDouble:
     def _apply(self, entries: list[Any], rows: list[Any]) -> None:
         tables = self._tables
         for entry in entries:
-            if entry["slot"] is not None:
+            if entry["kind"] == "confirmed":
                 booking = Booking(
                     entry["booking_id"],
                     entry["job_id"],

@@ -245,6 +245,29 @@ def test_what_an_actor_did_not_collect_is_not_its_successors(end: str) -> None:
     assert list(cell.collect(generation)) == []
 
 
+@pytest.mark.parametrize("end", ["crashed", "passivated"])
+def test_an_actor_that_is_gone_launches_and_collects_nothing(end: str) -> None:
+    """One that was given up while it hung may come to itself before the next one begins, which must not miss a job."""
+    cell = _cell()
+    old, _ = _running(cell)
+    if end == "crashed":
+        cell.crashed(old, 0.0)
+    else:
+        cell.ask_to_passivate()
+        assert cell.passivate(old, 0, idle=True)
+        cell.accepted([a_job(1)], at_head=True)
+    cell.launched(old, 1, 0.0)
+    assert list(cell.collect(old)) == []
+    cell.accepted([a_job(2)])
+
+    generation, ref = _running(cell, 9.0)
+
+    assert cell.accepted([a_job(3)]) is ref
+    assert [job.queue_number for group in cell.collect(generation) for job in group] == (
+        [] if end == "crashed" else [1, 2]
+    )
+
+
 def test_not_too_much_is_kept_for_an_actor() -> None:
     """A batch may be in flight for as long as PostgreSQL is away; then the actor is told, and reads the log later."""
     cell = _cell()

@@ -59,19 +59,20 @@ SELECT NULL, NULL, NULL, NULL, NULL, NULL, booking.event_id, booking.user_id, bo
 
 -- name: record!
 -- Write what was decided: bookings, ledger, outbox, and the inventory rows they were decided under.
-WITH new AS MATERIALIZED (
+WITH entry AS MATERIALIZED (
     SELECT * FROM json_to_recordset(:entries::json)
         AS new (event_id bigint, entry_number bigint, kind text, job_id uuid, booking_id bigint, user_id bigint,
                 quantity integer, reason text, queue_number bigint, accepted_at timestamptz, sold_after integer,
                 capacity_after integer, at timestamptz, prev_hash text, hash text, slot integer)
 ), booked AS (
     INSERT INTO bookings (id, job_id, event_id, user_id, quantity, slot, queue_number, created_at)
-    SELECT booking_id, job_id, event_id, user_id, quantity, slot, queue_number, at FROM new WHERE slot IS NOT NULL
+    SELECT booking_id, job_id, event_id, user_id, quantity, slot, queue_number, at
+      FROM entry WHERE kind = 'confirmed'
 ), entered AS (
     INSERT INTO booking_ledger
     SELECT event_id, entry_number, kind, job_id, booking_id, user_id, quantity, reason, queue_number, accepted_at,
            sold_after, capacity_after, at, decode(prev_hash, 'hex'), decode(hash, 'hex')
-      FROM new
+      FROM entry
     RETURNING event_id, entry_number, kind
 ), told AS (
     INSERT INTO outbox (event_id, entry_number)
