@@ -49,7 +49,7 @@ def no_outcome_row_for_rejections(_sale: Sale) -> Iterator[None]:
     def forgetful(row: Inventory, jobs: Sequence[Job], facts: Facts) -> Ruling:
         ruling = decide(row, jobs, facts)
         entries = [entry for entry in ruling.change.entries if entry.kind is not Kind.REJECTED]
-        return replace(ruling, change=replace(ruling.change, entries=entries))
+        return ruling._replace(change=ruling.change._replace(entries=entries))
 
     with patch.object(commit_module, "decide", forgetful):
         yield
