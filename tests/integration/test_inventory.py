@@ -379,6 +379,23 @@ def test_the_chain_does_not_depend_on_the_sessions_time_zone(settings: Settings,
     check_audit(settings)
 
 
+def test_a_confirmation_that_makes_no_booking_is_refused(
+    bookings: BookingStore, make_event: MakeEvent, buyers: list[int], sql: Sql
+) -> None:
+    """Sold tickets without a booking would be nobody's: nothing of the transaction stays."""
+    event_id = make_event()
+
+    with pytest.raises(DataError), bookings.unit_of_work() as work:  # noqa: PT012 - leaving the block is what raises
+        row = _locked(work, event_id)
+        read = work.read([], 1)
+        entry = _entry_of(row, read.booking_ids[0], buyers[0], 1, 1, read.now)
+        entry.slot = None
+        work.record([encode(_sold(row, entry), read.now)])
+
+    assert sql.execute("SELECT sold FROM event_inventory WHERE event_id = %s", (event_id,)).fetchone() == (0,)
+    assert len(_ledger(sql, event_id)) == 1
+
+
 def test_changes_of_many_events_are_written_together(
     bookings: BookingStore, make_event: MakeEvent, buyers: list[int], sql: Sql, settings: Settings
 ) -> None:
